@@ -1,0 +1,92 @@
+"""### Takes operations back, after a person has approved it
+
+1. **plan**: works out what the conditions select, what would be withdrawn, what comes back, and who built on it. The plan
+   is stored and shown in the task's log. Nothing to withdraw: the run ends well, asking nobody.
+2. **approve**: waits for a person, who sees the plan. Rejected, or not answered in time: nothing is changed.
+3. **apply**: works the plan out again under the lock; if it would do something else by now, it fails and changes nothing.
+4. **verify**: compares what is seen with what would be seen had the withdrawn operations never been published, and fails
+   if they differ. The certificate is in the log.
+
+The conditions narrow each other; several values of one condition widen it. Under the policy `refuse`, work of others
+built on what is selected stops the plan with a report; `cascade` takes it back as well. A rollback is an operation
+itself: a redo brings everything back.
+"""
+
+from airflow.sdk import DAG, Param, PartitionedAtRuntime
+
+from recant_airflow import parameters
+from recant_airflow.ingestion_flow import RETRIES
+from recant_airflow.operators.rollback import (
+    KnowledgeBaseApplyRollbackOperator,
+    KnowledgeBaseApproveRollbackOperator,
+    KnowledgeBasePlanRollbackOperator,
+    KnowledgeBaseVerifyRollbackOperator,
+)
+
+CONDITIONS = {
+    "operations": parameters.condition("Operations", "Ids of operations.", "integer"),
+    "runs": parameters.condition("Runs", "Run ids of DAG runs, or OpenLineage run ids of operations."),
+    "agents": parameters.condition("Agents", "Everything that these agents wrote."),
+    "sessions": parameters.condition("Sessions", "Everything that was written in these sessions."),
+    "kinds": parameters.condition("Kinds", "Operations of these kinds, such as ingest."),
+    "collections": parameters.condition("Collections", "Operations that wrote to these collections."),
+    "since": parameters.moment("Since", "Published at or after this time."),
+    "until": parameters.moment("Until", "Published before this time."),
+}
+
+with DAG(
+    dag_id="rollback_knowledge",
+    description="Plans, asks for approval, withdraws operations, and proves the result",
+    doc_md=__doc__,
+    schedule=PartitionedAtRuntime(),
+    catchup=False,
+    max_active_runs=16,
+    default_args={"owner": "recant", **RETRIES},
+    tags=["recant", "rollback"],
+    params={
+        **CONDITIONS,
+        "policy": Param(
+            "refuse",
+            type="string",
+            enum=["refuse", "cascade"],
+            values_display={
+                "refuse": "refuse: stop with a report when others built on it",
+                "cascade": "cascade: take back what was built on it, too",
+            },
+            title="Policy",
+            description="What happens to work that was built on what is selected.",
+        ),
+        "agent": parameters.optional_text(
+            "Agent", "Who asks. Empty: the user who triggers the run.", minLength=1, maxLength=200
+        ),
+        "message": parameters.message_param("rollback"),
+        "approval_timeout_hours": Param(
+            24.0,
+            type="number",
+            exclusiveMinimum=0,
+            maximum=24 * 30,
+            title="Hours to wait for approval",
+            description="Not answered in time counts as rejected.",
+        ),
+    },
+) as dag:
+    plan = KnowledgeBasePlanRollbackOperator(
+        task_id="plan_rollback",
+        selector={name: dag.param(name) for name in CONDITIONS},
+        policy=dag.param("policy"),
+        agent=dag.param("agent"),
+    )
+    approve = KnowledgeBaseApproveRollbackOperator(
+        task_id="approve_rollback",
+        plan=plan.output,
+        timeout_hours=dag.param("approval_timeout_hours"),
+    )
+    apply = KnowledgeBaseApplyRollbackOperator(
+        task_id="apply_rollback",
+        plan=plan.output,
+        approval=approve.output,
+        agent=dag.param("agent"),
+        message=dag.param("message"),
+    )
+    verify = KnowledgeBaseVerifyRollbackOperator(task_id="verify_rollback", rollback=apply.output)
+    plan >> approve >> apply >> verify

@@ -1,0 +1,87 @@
+"""The list of commands, and how one is run. What they do is in services, knowledge, history, undo and lineage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from recant.cli import history, knowledge, lineage, services, undo
+from recant.cli.failures import Invocation, failed, interrupted, terminable
+from recant.cli.flags import with_flag_groups
+from recant.cli.output import write
+
+SERVICES = "The installation"
+KNOWLEDGE = "The knowledge"
+HISTORY = "What happened"
+UNDO = "Taking it back"
+COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
+    (SERVICES, "up", services.up),
+    (SERVICES, "down", services.down),
+    (SERVICES, "status", services.status),
+    (SERVICES, "doctor", services.doctor),
+    (SERVICES, "migrate", services.migrate),
+    (KNOWLEDGE, "ingest", knowledge.ingest),
+    (KNOWLEDGE, "search", knowledge.search),
+    (KNOWLEDGE, "collections", knowledge.collections),
+    (HISTORY, "log", history.log),
+    (HISTORY, "show", history.show),
+    (UNDO, "blast-radius", undo.blast_radius),
+    (UNDO, "rollback", undo.rollback),
+    (UNDO, "redo", undo.redo),
+    (UNDO, "verify", undo.verify),
+)
+
+app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        write(f"recant {metadata.version('recant')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def recant(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", envvar="RECANT_DEBUG", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A knowledge base that can take it back."""
+    context.find_object(Invocation).debug = debug  # type: ignore[union-attr]
+
+
+for panel, name, command in COMMANDS:
+    app.command(name, rich_help_panel=panel)(with_flag_groups(command))
+app.add_typer(lineage.app, name="lineage", rich_help_panel=HISTORY)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line and returns its exit code; errors are said, never raised."""
+    invocation = Invocation(as_json=_wants_json(arguments))
+    try:
+        with terminable(invocation):
+            return _run(list(arguments), invocation)
+    except typer.Exit as ended:  # the reader of what we had to say is gone
+        return ended.exit_code
+
+
+def _run(arguments: list[str], invocation: Invocation) -> int:
+    try:
+        code = typer.main.get_command(app).main(
+            arguments or ["--help"], prog_name="recant", standalone_mode=False, obj=invocation
+        )
+    except (KeyboardInterrupt, typer.Abort):
+        return interrupted(invocation)
+    except Exception as error:
+        return failed(invocation, error)
+    return interrupted(invocation) if code == 130 else int(code or 0)
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in flags

@@ -1,0 +1,83 @@
+"""`log` and `show`: what was written, by whom, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from recant.cli.flags import JsonFlag
+from recant.cli.output import Output, amounts, local_time
+from recant.cli.selectors import Selection
+from recant.cli.services import settings
+
+if TYPE_CHECKING:
+    from recant.oplog import Operation
+
+
+def log(
+    selection: Selection,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
+    json: JsonFlag = False,
+) -> None:
+    """List operations, newest first."""
+    import recant
+
+    output = Output(json)
+    for remark in selection.zoneless:
+        output.note(remark)
+    with recant.connect(settings=settings()) as kb:
+        operations = kb.log(selection.selector(), limit=limit)
+    if json:
+        output.document({"operations": [operation.to_dict() for operation in operations]})
+    elif operations:
+        columns = ["op#", "position#", "state", "kind", "agent", "session", "run", "when", "what"]
+        output.table(columns, [_log_row(operation) for operation in operations])
+    else:
+        output.print("No such operation.")
+
+
+def show(
+    operation: Annotated[int, typer.Argument(metavar="OP", help="Operation id.")],
+    json: JsonFlag = False,
+) -> None:
+    """Everything known of one operation: counts, what was left out and why, quality, verdicts about it."""
+    import recant
+
+    output = Output(json)
+    with recant.connect(settings=settings()) as kb:
+        found = kb.show(operation)
+    if json:
+        output.document(found)
+    else:
+        _show(output, found)
+
+
+def _log_row(operation: Operation) -> list[object]:
+    when = local_time(operation.published_at or operation.opened_at)
+    what = operation.message or operation.reason or amounts(operation.counts)
+    who = [operation.agent, operation.session, operation.run_id]
+    return [operation.operation_id, operation.position, operation.state, operation.kind, *who, when, what]
+
+
+def _show(output: Output, found: Mapping[str, Any]) -> None:
+    facts = [[name.replace("_", " "), _fact(name, value)] for name, value in found.items() if _is_fact(value)]
+    output.table(["", f"operation {found['operation_id']}"], facts)
+    for name, value in found.items():
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            columns = list(dict.fromkeys(key for row in value for key in row))
+            rows = [[_fact(key, row.get(key)) for key in columns] for row in value]
+            output.table([column.replace("_", " ") for column in columns], rows, title=name.replace("_", " "))
+
+
+def _is_fact(value: object) -> bool:
+    return value not in (None, "", [], {}) and not isinstance(value, list)
+
+
+def _fact(name: str, value: object) -> object:
+    if name.endswith("_at") and isinstance(value, str):
+        return local_time(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_fact(key, item)}" for key, item in value.items())
+    return value

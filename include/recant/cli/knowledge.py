@@ -1,0 +1,172 @@
+"""`ingest`, `search`, `collections`: bringing documents in, and finding what they say."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from recant.cli.flags import Authorship, CollectionFlag, JsonFlag
+from recant.cli.hits import show_hits
+from recant.cli.output import Output, amounts, json_text, write
+from recant.cli.progress import counted
+from recant.cli.services import settings
+from recant.errors import UsageError
+
+if TYPE_CHECKING:
+    from recant.ingestion.request import IngestReport
+
+SHOWN_REJECTIONS = 20
+
+
+class Policy(StrEnum):
+    """What a critical finding of the quality gate does."""
+
+    strict = "strict"
+    quarantine = "quarantine"
+
+
+class Mode(StrEnum):
+    """How a query is answered."""
+
+    semantic = "semantic"
+    keyword = "keyword"
+    hybrid = "hybrid"
+
+
+def ingest(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE", help="Files, folders, globs, URLs, dist:NAME, dist:*.")
+    ],
+    authorship: Authorship,
+    collection: CollectionFlag = None,
+    policy: Annotated[
+        Policy, typer.Option(help="Documents that fail the gate: abort everything, or leave only those out.")
+    ] = Policy.strict,
+    json: JsonFlag = False,
+) -> None:
+    """Bring documents in as one operation: all of it is seen at once, or nothing."""
+    import recant
+
+    output = Output(json)
+    with recant.connect(settings=settings()) as kb, counted(output) as progress:
+        report = kb.ingest(
+            sources,
+            collection=collection,
+            agent=authorship.agent,
+            session=authorship.session,
+            run=authorship.run,
+            message=authorship.message,
+            policy=policy.value,
+            progress=progress,
+        )
+    if json:
+        output.document(report.to_dict())
+    else:
+        _show_report(output, report)
+
+
+def search(
+    query: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option("--batch", metavar="FILE|-", help="One query a line in, one JSON document a line out."),
+    ] = None,
+    collection: CollectionFlag = None,
+    mode: Annotated[Mode, typer.Option(help="By meaning, by words, or both.")] = Mode.semantic,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many hits.")] = 10,
+    as_of: Annotated[
+        int | None, typer.Option(metavar="POSITION", min=0, help="Search what was seen at that position of the log.")
+    ] = None,
+    session: Annotated[str | None, typer.Option(metavar="NAME", help="See this session's open operations too.")] = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option("--filter", metavar="KEY=VALUE", help="Only documents with it; the same key again widens."),
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Find the passages that answer a query best."""
+    import recant
+
+    if (query is None) == (batch is None):
+        raise UsageError("Give either a query or --batch FILE (- for standard input).")
+    asked: dict[str, Any] = {
+        "collection": collection, "mode": mode.value, "limit": limit, "as_of": as_of, "session": session,
+        "filters": parse_filters(filters or []),
+    }  # fmt: skip
+    output, queries = Output(json), _queries(batch) if batch is not None else None
+    with recant.connect(settings=settings()) as kb:
+        if queries is not None:
+            for result in kb.search_many(queries, **asked):
+                write(json_text(result.to_dict()) + "\n")
+            return
+        result = kb.search(query or "", **asked)
+    if json:
+        output.document(result.to_dict())
+    else:
+        show_hits(output, result)
+
+
+def collections(json: JsonFlag = False) -> None:
+    """List the collections."""
+    from dataclasses import asdict
+
+    import recant
+
+    output = Output(json)
+    with recant.connect(settings=settings()) as kb:
+        found = [asdict(collection) for collection in kb.collections()]
+    if json:
+        output.document({"collections": found})
+    elif found:
+        output.table(["name", "model", "dimensions#"], [[c["name"], c["model"], c["dimensions"]] for c in found])
+    else:
+        output.print("No collection yet: the first ingest makes one.")
+
+
+def parse_filters(given: Iterable[str]) -> dict[str, str | list[str]]:
+    """`KEY=VALUE` texts as the library takes them. Raises UsageError for one without a key or a `=`."""
+    values: dict[str, list[str]] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise UsageError(f"--filter {text!r}: write KEY=VALUE, doc_type=readme, say.")
+        values.setdefault(key, []).append(value)
+    return {key: found[0] if len(found) == 1 else found for key, found in values.items()}
+
+
+def _queries(batch: str) -> Iterator[str]:
+    """The lines of the file that aren't blank. Raises UsageError at once when there is no such file."""
+    try:
+        file: TextIO = sys.stdin if batch == "-" else Path(batch).open(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--batch {batch}: {error.strerror}.") from error
+    return _lines(batch, file)
+
+
+def _lines(batch: str, file: TextIO) -> Iterator[str]:
+    try:
+        with file:
+            yield from (line.strip() for line in file if line.strip())
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--batch {batch}: it isn't UTF-8 ({error}).") from error
+
+
+def _show_report(output: Output, report: IngestReport) -> None:
+    names = ("documents", "unchanged", "removed", "chunks", "embedded", "reused")
+    counts = amounts({name: getattr(report, name) for name in names}) or "nothing new"
+    output.print(
+        f"Operation {report.operation_id} is published at position {report.position} "
+        f"after {report.seconds:.1f} s: {counts}."
+    )
+    if report.rejected:
+        shown = report.rejected[:SHOWN_REJECTIONS]
+        rows = [[left_out["source"], left_out["code"], left_out["reason"]] for left_out in shown]
+        output.table(["left out", "code", "why"], rows)
+    if report.rejected_count > SHOWN_REJECTIONS:
+        more = report.rejected_count - SHOWN_REJECTIONS
+        output.print(f"… and {more:,} more: `recant show {report.operation_id}` lists them.")

@@ -1,0 +1,92 @@
+"""A blast radius, a plan and a certificate for people: what would go, what would stay, what would come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from recant.cli.output import Output, amounts
+
+SHOWN_OPERATIONS = 50
+SHOWN_RECORDS = 8
+
+
+def show_blast_radius(output: Output, radius: Mapping[str, Any]) -> None:
+    """Operations with why they are in it, what they come to, and the first records that would change."""
+    operations = radius["operations"]
+    if not operations:
+        output.print("Nothing published matches.")
+        return
+    columns = ["op#", "relation", "certainty", "seen", "kind", "agent", "session", "run", "via#"]
+    output.table(columns, [_operation(operation) for operation in operations[:SHOWN_OPERATIONS]])
+    if len(operations) > SHOWN_OPERATIONS:
+        output.print(f"… and {len(operations) - SHOWN_OPERATIONS:,} more operations.")
+    output.table(["", "in the blast radius"], list(_totals(radius)))
+    if radius.get("sample"):
+        rows = [_record(record) for record in radius["sample"][:SHOWN_RECORDS]]
+        output.table(["record", "", "now", "then"], rows, title=_sample_title(radius["sample"]))
+
+
+def show_plan(output: Output, plan: Mapping[str, Any]) -> None:
+    """The blast radius, and what the policy makes of it."""
+    show_blast_radius(output, plan)
+    rows = [["policy", plan["policy"]], ["withdraws", _ids(plan["withdraw"]) or plan.get("message")]]
+    rows.append(["seen again", _ids(plan.get("shows"))])
+    output.table(["", f"plan {plan['plan_id']}"], [row for row in rows if row[1]])
+
+
+def show_rollback(output: Output, report: Mapping[str, Any]) -> None:
+    """What was done, what came back, and the certificate."""
+    output.print(str(report["message"]))
+    if report["applied"] and report["revived"]:
+        output.print(f"Seen again: {amounts(report['revived'])}.")
+    if report.get("certificate"):
+        show_certificate(output, report["certificate"])
+
+
+def show_certificate(output: Output, certificate: Mapping[str, Any]) -> None:
+    """The digests, and whether what is seen is what would be seen had the withdrawn never been published."""
+    rows = [["verified", "ok" if certificate.get("verified") else "failed"]]
+    names = ("digest_before", "digest_after", "digest_expected", "approved_by", "residue")
+    rows += [[name.replace("_", " "), str(certificate[name])] for name in names if certificate.get(name)]
+    output.table(["", "certificate"], rows)
+
+
+def _operation(operation: Mapping[str, Any]) -> list[object]:
+    names = ("operation_id", "relation", "certainty")
+    seen = "yes" if operation.get("visible", True) else "withdrawn"
+    who = (operation.get(name) for name in ("kind", "agent", "session", "run_id"))
+    return [*(operation[name] for name in names), seen, *who, operation.get("via")]
+
+
+def _totals(radius: Mapping[str, Any]) -> Iterable[list[object]]:
+    for name in ("agents", "sessions", "datasets", "artifacts"):
+        if radius.get(name):
+            yield [name, ", ".join(_name(entry) for entry in radius[name])]
+    labels = {"records": "withdrawn", "revived": "comes back", "vanishing": "leaves a gap"}
+    for name, label in labels.items():
+        if radius.get(name):
+            yield [label, amounts(radius[name])]
+
+
+def _record(record: Mapping[str, Any]) -> list[object]:
+    now = _head(record.get("before_operation"), record.get("absent_before"))
+    return [record["kind"], record["key"], now, _head(record.get("after_operation"), record.get("absent_after"))]
+
+
+def _head(operation: int | None, absent: bool | None) -> str:
+    if operation is None:
+        return "never there"
+    return f"removed by {operation}" if absent else f"as {operation} wrote it"
+
+
+def _sample_title(sample: list[Any]) -> str:
+    return f"first {SHOWN_RECORDS} records that change" if len(sample) > SHOWN_RECORDS else "records that change"
+
+
+def _name(entry: Any) -> str:
+    return str(entry.get("name") or entry.get("path") or entry) if isinstance(entry, Mapping) else str(entry)
+
+
+def _ids(ids: Any) -> str:
+    return ", ".join(str(entry) for entry in ids or ())

@@ -1,0 +1,152 @@
+"""`blast-radius`, `rollback`, `redo`, `verify`: what would be taken back, taking it back, and proof."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from recant.cli.flags import JsonFlag
+from recant.cli.output import Output
+from recant.cli.plans import show_blast_radius, show_plan, show_rollback
+from recant.cli.selectors import Selection
+from recant.cli.services import settings
+from recant.errors import UsageError
+
+if TYPE_CHECKING:
+    from recant.rollback import RollbackReport
+
+
+class Policy(StrEnum):
+    """What becomes of dependents that were not selected."""
+
+    refuse = "refuse"
+    cascade = "cascade"
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """Who takes something back, and why. (`--agent` selects what is taken back.)"""
+
+    by: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="Who takes it back. Default: RECANT_AGENT, or the login name."),
+    ] = None
+    message: Annotated[str, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the log.")] = ""
+
+
+PolicyFlag = Annotated[Policy, typer.Option(help="With dependents outside: change nothing, or withdraw them too.")]
+
+
+def blast_radius(selection: Selection, json: JsonFlag = False) -> None:
+    """Show what taking these operations back would touch. Changes nothing."""
+    import recant
+
+    output, selector = Output(json), selection.required()
+    _remark(output, selection)
+    with recant.connect(settings=settings()) as kb:
+        radius = kb.blast_radius(selector).to_dict()
+    if json:
+        output.document(radius)
+    else:
+        show_blast_radius(output, radius)
+
+
+def rollback(
+    selection: Selection,
+    undoing: Undoing,
+    policy: PolicyFlag = Policy.refuse,
+    plan: Annotated[
+        str | None, typer.Option(metavar="ID", help="Apply the plan that --dry-run showed, instead of selecting anew.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Store and show the plan, and stop.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Take operations back, exactly: what is seen is as if they had never been."""
+    import recant
+
+    output, selector = Output(json), selection.required() if plan is None else selection.selector()
+    _remark(output, selection)
+    if plan is not None and not selector.is_empty:
+        raise UsageError("--plan says which operations: leave the other flags out.")
+    if not (yes or dry_run or sys.stdin.isatty()):
+        raise UsageError("There is no terminal to confirm on: add --yes, or --dry-run to see the plan only.")
+    with recant.connect(settings=settings()) as kb:
+        made = (
+            kb.rollbacks.load_plan(plan) if plan else kb.plan_rollback(selector, policy=policy.value, agent=undoing.by)
+        )
+        if dry_run:
+            _print_plan(output, made.to_dict())
+            return
+        if not (yes or made.is_empty):
+            _confirm(made.to_dict())
+            kb.rollbacks.approve(made.plan_id, by=undoing.by or kb.settings.agent)
+        report = kb.rollback(plan_id=made.plan_id, agent=undoing.by, message=undoing.message)
+    _print_report(output, report)
+
+
+def redo(
+    operation: Annotated[int, typer.Argument(metavar="OP", help="The rollback.")],
+    undoing: Undoing,
+    policy: PolicyFlag = Policy.refuse,
+    json: JsonFlag = False,
+) -> None:
+    """Take a rollback back: what it withdrew is seen again, where it was."""
+    import recant
+
+    with recant.connect(settings=settings()) as kb:
+        report = kb.redo(operation, policy=policy.value, agent=undoing.by, message=undoing.message)
+    _print_report(Output(json), report)
+
+
+def verify(json: JsonFlag = False) -> None:
+    """Check that what is stored agrees with its own log; ends with 1 when it doesn't."""
+    import recant
+
+    output = Output(json)
+    with recant.connect(settings=settings()) as kb:
+        report = kb.verify().to_dict()
+    if json:
+        output.document(report)
+    else:
+        rows = [["ok" if check["ok"] else "failed", check["name"], check["detail"]] for check in report["checks"]]
+        output.table(["state", "check", "found"], rows)
+        output.print(
+            f"At position {report['position']:,}: " + ("all of it holds." if report["ok"] else "it does not hold.")
+        )
+    if not report["ok"]:
+        raise typer.Exit(1)
+
+
+def _remark(output: Output, selection: Selection) -> None:
+    for remark in selection.zoneless:
+        output.note(remark)
+
+
+def _confirm(plan: dict[str, Any]) -> None:
+    show_plan(Output(stream=sys.stderr), plan)
+    count = len(plan["withdraw"])
+    if not typer.confirm(f"Withdraw {count} operation{'s' if count != 1 else ''}?", err=True):
+        raise UsageError("Not confirmed: nothing was changed.")
+
+
+def _print_plan(output: Output, plan: dict[str, Any]) -> None:
+    if output.as_json:
+        output.document(plan)
+    else:
+        show_plan(output, plan)
+
+
+def _print_report(output: Output, report: RollbackReport) -> None:
+    document = report.to_dict()
+    if output.as_json:
+        output.document(document)
+    else:
+        show_rollback(output, document)
+    certificate = document.get("certificate")
+    if certificate and not certificate.get("verified"):
+        raise typer.Exit(1)

@@ -1,0 +1,165 @@
+-- Collections, heads, appending and retiring.
+
+-- name: ensure_collection
+SELECT collection_id FROM ensure_collection(%(name)s, %(model)s, %(digest)s, %(dimensions)s, %(trusted)s)
+
+-- name: find_collections
+SELECT c.id, c.name, c.space_id, s.model, s.digest AS model_digest, s.dimensions
+FROM collection c JOIN embedding_space s ON s.id = c.space_id
+WHERE %(name)s::text IS NULL OR c.name = %(name)s
+ORDER BY c.name
+
+-- name: heads_of_documents
+-- What the writer of this operation sees: its session's open operations come last, in the order they were opened.
+WITH own AS MATERIALIZED (
+  SELECT o.id FROM operation me JOIN operation o ON o.session = me.session AND o.life = 'open' AND o.id <> me.id
+  WHERE me.id = %(operation_id)s
+)
+SELECT r.key AS source, r.id AS record_id, head.version_id, head.operation_id, head.own AS open, head.tombstone, d.fingerprint
+FROM unnest(%(sources)s::text[]) AS wanted (key)
+JOIN record r ON r.collection_id = %(collection_id)s AND r.kind = 'document' AND r.key = wanted.key
+JOIN LATERAL (
+  SELECT v.version_id, v.operation_id, v.tombstone, v.operation_id IN (SELECT id FROM own) AS own
+  FROM version v
+  WHERE v.record_id = r.id AND ((SELECT o.visible FROM operation o WHERE o.id = v.operation_id) OR v.operation_id IN (SELECT id FROM own))
+  ORDER BY own DESC, v.version_id DESC
+  LIMIT 1
+) head ON true
+LEFT JOIN document_version d ON d.version_id = head.version_id
+
+-- name: add_records
+INSERT INTO record (collection_id, kind, key)
+SELECT %(collection_id)s, %(kind)s, key FROM unnest(%(keys)s::text[]) AS wanted (key) ORDER BY key
+ON CONFLICT DO NOTHING
+
+-- name: find_records
+SELECT r.key, r.id FROM unnest(%(keys)s::text[]) AS wanted (key)
+JOIN record r ON r.collection_id = %(collection_id)s AND r.kind = %(kind)s AND r.key = wanted.key
+
+-- name: add_versions
+-- A record that this operation has a version of already is left out: the same source twice in one run.
+INSERT INTO version (record_id, operation_id, batch_id, over_operation_id, tombstone, content_hash)
+SELECT record_id, %(operation_id)s, %(batch_id)s, over_operation_id, false, content_hash
+FROM unnest(%(record_ids)s::bigint[], %(over)s::bigint[], %(content_hashes)s::bytea[]) AS x (record_id, over_operation_id, content_hash)
+ORDER BY record_id
+ON CONFLICT (operation_id, record_id) DO NOTHING
+RETURNING record_id, version_id
+
+-- name: copy_document_versions
+COPY document_version (version_id, origin_record_id, title, format, source_hash, fingerprint, chunk_count, token_count, attributes) FROM STDIN
+
+-- name: copy_chunks
+COPY chunk (version_id, embedding_id, index, token_count, chunk_type, parent_headers, text, attributes) FROM STDIN
+
+-- name: copy_dependencies
+COPY dependency (operation_id, batch_id, input_operation_id, input_version_id, class) FROM STDIN
+
+-- name: copy_rejections
+COPY rejection (operation_id, batch_id, source, code, reason) FROM STDIN
+
+-- name: retire_missing
+-- Tombstones for documents last found under an origin that this operation has listed, and that it neither wrote,
+-- affirmed nor rejected. What couldn't be read stays.
+WITH own AS MATERIALIZED (
+  SELECT o.id FROM operation me JOIN operation o ON o.session = me.session AND o.life = 'open' AND o.id <> me.id
+  WHERE me.id = %(operation_id)s
+), candidate AS (
+  SELECT DISTINCT v.record_id
+  FROM record origin
+  JOIN document_version d ON d.origin_record_id = origin.id
+  JOIN version v ON v.version_id = d.version_id
+  WHERE origin.collection_id = %(collection_id)s AND origin.kind = 'watermark' AND origin.key = ANY (%(origins)s)
+), head AS (
+  SELECT c.record_id, h.version_id, h.operation_id, h.tombstone
+  FROM candidate c
+  JOIN LATERAL (
+    SELECT v.version_id, v.operation_id, v.tombstone
+    FROM version v
+    WHERE v.record_id = c.record_id AND v.operation_id <> %(operation_id)s
+      AND ((SELECT o.visible FROM operation o WHERE o.id = v.operation_id) OR v.operation_id IN (SELECT id FROM own))
+    ORDER BY v.operation_id IN (SELECT id FROM own) DESC, v.version_id DESC
+    LIMIT 1
+  ) h ON true
+), gone AS (
+  SELECT h.record_id, h.operation_id
+  FROM head h
+  JOIN document_version d ON d.version_id = h.version_id
+  JOIN record origin ON origin.id = d.origin_record_id AND origin.key = ANY (%(origins)s)
+  JOIN record r ON r.id = h.record_id
+  WHERE NOT h.tombstone
+    AND NOT EXISTS (SELECT FROM version v WHERE v.operation_id = %(operation_id)s AND v.record_id = h.record_id)
+    AND NOT EXISTS (SELECT FROM dependency p WHERE p.operation_id = %(operation_id)s AND p.class = 'affirmed' AND p.input_version_id = h.version_id)
+    AND NOT EXISTS (SELECT FROM rejection j WHERE j.operation_id = %(operation_id)s
+                    AND (j.source = r.key OR starts_with(r.key, j.source || '#')))
+)
+INSERT INTO version (record_id, operation_id, batch_id, over_operation_id, tombstone, content_hash)
+SELECT record_id, %(operation_id)s, %(batch_id)s, operation_id, true, sha256('tombstone') FROM gone
+RETURNING version_id
+
+-- name: listed_per_origin
+-- Documents that stand under each origin when this operation is published, with a hash over their sources.
+SELECT origin.key AS origin, count(*) AS document_count, sha256(convert_to(string_agg(r.key, E'\n' ORDER BY r.key), 'UTF8')) AS listing_hash
+FROM (
+  SELECT v.record_id, d.origin_record_id FROM version v JOIN document_version d USING (version_id) WHERE v.operation_id = %(operation_id)s
+  UNION
+  SELECT v.record_id, d.origin_record_id FROM dependency p JOIN version v ON v.version_id = p.input_version_id
+  JOIN document_version d ON d.version_id = v.version_id WHERE p.operation_id = %(operation_id)s AND p.class = 'affirmed'
+) stands
+JOIN record origin ON origin.id = stands.origin_record_id
+JOIN record r ON r.id = stands.record_id
+WHERE origin.key = ANY (%(origins)s)
+GROUP BY origin.key
+
+-- name: heads_of_watermarks
+SELECT r.key, r.id AS record_id, head.operation_id, w.document_count, w.listing_hash
+FROM unnest(%(origins)s::text[]) AS wanted (key)
+JOIN record r ON r.collection_id = %(collection_id)s AND r.kind = 'watermark' AND r.key = wanted.key
+LEFT JOIN LATERAL (
+  SELECT v.version_id, v.operation_id
+  FROM version v
+  WHERE v.record_id = r.id AND v.operation_id <> %(operation_id)s
+    AND ((SELECT o.visible FROM operation o WHERE o.id = v.operation_id) OR v.operation_id IN (
+      SELECT o.id FROM operation me JOIN operation o ON o.session = me.session AND o.life = 'open' AND o.id <> me.id WHERE me.id = %(operation_id)s))
+  ORDER BY v.version_id DESC
+  LIMIT 1
+) head ON true
+LEFT JOIN watermark w ON w.version_id = head.version_id
+
+-- name: add_watermark
+WITH added AS (
+  INSERT INTO version (record_id, operation_id, batch_id, over_operation_id, content_hash)
+  VALUES (%(record_id)s, %(operation_id)s, %(batch_id)s, %(over)s, %(content_hash)s)
+  RETURNING version_id
+)
+SELECT version_id FROM added
+
+-- name: add_watermark_state
+INSERT INTO watermark (version_id, document_count, listing_hash) VALUES (%(version_id)s, %(document_count)s, %(listing_hash)s)
+
+-- name: known_embeddings
+SELECT e.text_hash, e.id FROM unnest(%(hashes)s::bytea[]) AS wanted (hash)
+JOIN embedding e ON e.space_id = %(space_id)s AND e.text_hash = wanted.hash
+
+-- name: copy_embeddings
+COPY embedding (space_id, text_hash, vector) FROM STDIN (FORMAT BINARY)
+
+-- name: stage_embeddings
+CREATE TEMPORARY TABLE staged_embedding (space_id integer, text_hash bytea, vector halfvec) ON COMMIT DROP
+
+-- name: copy_staged_embeddings
+COPY staged_embedding (space_id, text_hash, vector) FROM STDIN (FORMAT BINARY)
+
+-- name: add_staged_embeddings
+INSERT INTO embedding (space_id, text_hash, vector)
+SELECT space_id, text_hash, vector FROM staged_embedding ORDER BY text_hash
+ON CONFLICT DO NOTHING
+
+-- name: space_of
+SELECT s.id, s.dimensions, s.model FROM embedding_space s WHERE s.id = %(space_id)s
+
+-- name: count_embeddings
+SELECT count(*) AS embeddings, to_regclass('recant.embedding_vector_' || %(space_id)s::integer) IS NOT NULL AS indexed
+FROM (SELECT FROM embedding WHERE space_id = %(space_id)s LIMIT %(limit)s) AS counted
+
+-- name: build_vector_index
+SELECT build_vector_index(%(space_id)s) AS name

@@ -1,0 +1,31 @@
+"""The normal form of a spec, which is what a document is found under. Opens and lists nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from recant.ingestion.document import LeftOut
+from recant.ingestion.folders import is_glob
+from recant.ingestion.readers.distributions import PREFIX, canonical_name
+from recant.ingestion.readers.web import normalise_url, without_password
+
+
+def origin_of(spec: str) -> str | None:
+    """The origin that listing the spec would name; None for a spec that can't be understood."""
+    if not spec.strip() or "\0" in spec:
+        return None
+    if spec.startswith(PREFIX):
+        name = spec.removeprefix(PREFIX).strip()
+        return PREFIX + (name if is_glob(name) else canonical_name(name))
+    if "://" in spec:
+        try:
+            return without_password(normalise_url(spec.strip()))
+        except LeftOut:
+            return None
+    return os.path.abspath(os.path.expanduser(spec))
+
+
+def origins_of(specs: Iterable[str]) -> list[str]:
+    """Their origins, each once, in order."""
+    return list(dict.fromkeys(origin for spec in specs if (origin := origin_of(spec))))

@@ -1,0 +1,211 @@
+"""One worker's share: documents in, versions with chunks and embeddings out. Memory is bounded by a flush, not by the share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from recant.corpus import BatchTarget, ChunkRow, DocumentRow, Embeddings, Head
+from recant.corpus.embeddings import text_hash
+from recant.ingestion.chunking import chunk, fingerprint
+from recant.ingestion.document import Chunk, ParsedDocument, RawDocument, Rejected
+from recant.ingestion.readers import open_documents, parse
+from recant.ingestion.request import IngestRequest
+from recant.ingestion.source import SourceItem
+
+if TYPE_CHECKING:
+    from recant.ingestion.pipeline import Ingestion, Progress
+
+FLUSH_CHUNKS = 2_000
+FLUSH_DOCUMENTS = 500
+FLUSH_BYTES = 16 * 1024 * 1024
+READ_AHEAD_DOCUMENTS = 50
+READ_AHEAD_BYTES = 8 * 1024 * 1024
+RECORD_FORMATS = ("json", "jsonl", "csv")
+
+Counts: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    raw: RawDocument
+    parsed: ParsedDocument
+    chunks: tuple[Chunk, ...]
+    fingerprint: bytes
+    over_operation_id: int | None
+
+
+@dataclass
+class _Pending:
+    """What the next flush writes, in one transaction."""
+
+    documents: list[_Prepared] = field(default_factory=list)
+    affirmed: list[Head] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    chunks: int = 0
+    bytes: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        entries = len(self.documents) + len(self.affirmed) + len(self.rejected)
+        return self.chunks >= FLUSH_CHUNKS or entries >= FLUSH_DOCUMENTS or self.bytes >= FLUSH_BYTES
+
+
+class BatchWriter:
+    """Writes one batch of an open operation."""
+
+    def __init__(
+        self, ingestion: Ingestion, target: BatchTarget, request: IngestRequest, progress: Progress | None = None
+    ) -> None:
+        self.ingestion = ingestion
+        self.target = target
+        self.request = request
+        self.progress = progress
+        collection = ingestion.corpus.collection(request.collection)
+        self.embeddings = Embeddings(ingestion.database, collection.space_id, collection.dimensions)
+        self.counts: Counts = dict.fromkeys(("documents", "unchanged", "chunks", "embedded", "reused", "rejected"), 0)
+        self._seen: set[str] = set()
+        self._unsettled: set[str] = set()
+        self._pending = _Pending()
+
+    def write(self, items: Sequence[SourceItem]) -> Counts:
+        """Everything the items hold. Returns documents, unchanged, chunks, embedded, reused, rejected.
+
+        `unsettled` are origins with a file of records that couldn't be read whole: which of its records are gone can't be told.
+        """
+        for group in _grouped(self._open(items)):
+            self._take(group)
+        self._flush()
+        return self.counts | {"unsettled": sorted(self._unsettled)}
+
+    def _open(self, items: Sequence[SourceItem]) -> Iterator[RawDocument]:
+        for item in items:
+            for found in open_documents(item, max_bytes=self.ingestion.settings.max_document_bytes):
+                if isinstance(found, Rejected):
+                    self._pending.rejected.append(found)
+                    if item.format in RECORD_FORMATS:
+                        self._unsettled.add(item.origin)
+                elif found.source in self._seen:
+                    self._pending.rejected.append(
+                        Rejected(found.source, "it occurs twice in this run; the first one is kept", "duplicate")
+                    )
+                else:
+                    self._seen.add(found.source)
+                    yield found
+
+    def _take(self, group: Sequence[RawDocument]) -> None:
+        heads = self.ingestion.corpus.heads(
+            self.target.collection_id, self.target.operation_id, [raw.source for raw in group]
+        )
+        for raw in group:
+            self._take_one(raw, heads.get(raw.source))
+            if self._pending.is_full:
+                self._flush()
+
+    def _take_one(self, raw: RawDocument, head: Head | None) -> None:
+        request = self.request
+        mark = fingerprint(raw, max_tokens=request.chunk_tokens, overlap_tokens=request.overlap_tokens)
+        if head is not None and not head.tombstone and head.fingerprint is not None and bytes(head.fingerprint) == mark:
+            self._pending.affirmed.append(head)
+            return
+        prepared = self._prepare(raw, mark, head)
+        if isinstance(prepared, Rejected):
+            self._pending.rejected.append(prepared)
+            return
+        self._pending.documents.append(prepared)
+        self._pending.chunks += len(prepared.chunks)
+        self._pending.bytes += len(raw.content)
+
+    def _prepare(self, raw: RawDocument, mark: bytes, head: Head | None) -> _Prepared | Rejected:
+        parsed = parse(raw)
+        if isinstance(parsed, Rejected):
+            return parsed
+        chunks = chunk(
+            parsed,
+            count_tokens=self.ingestion.tokens.count,
+            max_tokens=self.request.chunk_tokens,
+            overlap_tokens=self.request.overlap_tokens,
+        )
+        if not chunks:
+            return Rejected(raw.source, "there is no text in it", "empty")
+        return _Prepared(raw, parsed, chunks, mark, head.operation_id if head else None)
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, _Pending()
+        ids = self._embed([c.embedding_text for d in pending.documents for c in d.chunks])
+        documents = [_row(d, ids) for d in pending.documents]
+        corpus, target = self.ingestion.corpus, self.target
+        with self.ingestion.database.transaction() as connection:
+            twice = corpus.append(connection, target, documents) if documents else set()
+            corpus.affirm(connection, target, pending.affirmed)
+            pending.rejected += [
+                Rejected(s, "another batch of this run has it already; that one is kept", "duplicate")
+                for s in sorted(twice)
+            ]
+            corpus.reject(connection, target, [(r.source, r.code, r.reason) for r in pending.rejected])
+        written = [d for d in documents if d.source not in twice]
+        self.counts["documents"] += len(written)
+        self.counts["chunks"] += sum(len(d.chunks) for d in written)
+        self.counts["unchanged"] += len(pending.affirmed)
+        self.counts["rejected"] += len(pending.rejected)
+
+    def _embed(self, texts: Sequence[str]) -> dict[bytes, int]:
+        """Ids of the texts' embeddings by hash; only texts that the space doesn't know are computed."""
+        if not texts:
+            return {}
+        by_hash = {text_hash(text): text for text in texts}
+        ids = self.embeddings.known(sorted(by_hash))
+        missing = [key for key in by_hash if key not in ids]
+        if missing:
+            self.ingestion.log.extend_lease(self.target.operation_id)
+            vectors = self.ingestion.embedder.embed([by_hash[key] for key in missing], progress=self._chunk_progress())
+            ids |= self.embeddings.add(dict(zip(missing, vectors, strict=True)))
+        self.counts["embedded"] += len(missing)
+        self.counts["reused"] += len(texts) - len(missing)
+        return ids
+
+    def _chunk_progress(self) -> Callable[[int, int], None] | None:
+        progress = self.progress
+        return (lambda done, total: progress("chunks", done, total)) if progress else None
+
+
+def _row(prepared: _Prepared, ids: dict[bytes, int]) -> DocumentRow:
+    chunks = tuple(
+        ChunkRow(
+            c.index,
+            ids[text_hash(c.embedding_text)],
+            c.token_count,
+            c.chunk_type,
+            tuple(c.parent_headers),
+            c.text,
+            c.attributes,
+        )
+        for c in prepared.chunks
+    )
+    raw, parsed = prepared.raw, prepared.parsed
+    return DocumentRow(
+        source=raw.source,
+        origin=raw.origin,
+        title=parsed.title,
+        format=parsed.format,
+        source_hash=raw.content_hash,
+        fingerprint=prepared.fingerprint,
+        attributes=parsed.attributes,
+        chunks=chunks,
+        over_operation_id=prepared.over_operation_id,
+    )
+
+
+def _grouped(documents: Iterable[RawDocument]) -> Iterator[list[RawDocument]]:
+    """Lists small enough to hold at once, large enough that asking for their heads costs little."""
+    group: list[RawDocument] = []
+    size = 0
+    for raw in documents:
+        group.append(raw)
+        size += len(raw.content)
+        if len(group) >= READ_AHEAD_DOCUMENTS or size >= READ_AHEAD_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

@@ -1,0 +1,234 @@
+"""What the command line, DAGs and a Python prompt call: one object over one database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recant.errors import UsageError
+from recant.installation.dsn import dsn_for
+from recant.oplog import Attribution, Operation, OperationLog, Selector
+from recant.provenance import checkout_context
+from recant.settings import Settings, read_settings
+from recant.store import Database
+
+if TYPE_CHECKING:
+    from recant.corpus import CollectionInfo
+    from recant.embedding import Embedder
+    from recant.ingestion.pipeline import Ingestion, Progress
+    from recant.ingestion.request import IngestReport
+    from recant.rollback import BlastRadius, Plan, Rollback, RollbackReport, VerifyReport
+    from recant.search import Searcher, SearchResult
+
+MODES = ("semantic", "keyword", "hybrid")
+
+
+def connect(
+    dsn: str | None = None, *, home: Path | str | None = None, settings: Settings | None = None
+) -> KnowledgeBase:
+    """A knowledge base: that of `dsn`, or of the installation under `home` (both by default from the environment).
+
+    Raises DatabaseUnreachable when no installation is running there. The first query connects; use it as a context manager.
+    """
+    found = settings or read_settings()
+    if home is not None:
+        found = replace(found, home=Path(home).expanduser().absolute())
+    if dsn is not None:
+        found = replace(found, dsn=dsn)
+    return KnowledgeBase(found)
+
+
+class KnowledgeBase:
+    """Everything that front ends use. Safe to share between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database = Database(dsn_for(settings, "app"))
+
+    def __enter__(self) -> KnowledgeBase:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.database.close()
+
+    @cached_property
+    def operations(self) -> OperationLog:
+        """The operation log."""
+        return OperationLog(self.database)
+
+    @cached_property
+    def ingestion(self) -> Ingestion:
+        """Ingesting in steps, as DAGs do."""
+        from recant.ingestion.pipeline import Ingestion
+
+        return Ingestion(self.database, self.settings)
+
+    @cached_property
+    def rollbacks(self) -> Rollback:
+        """Rolling back in steps, as DAGs do."""
+        from recant.rollback import Rollback
+
+        return Rollback(self.database, self.settings)
+
+    def attribution(
+        self,
+        *,
+        agent: str | None = None,
+        session: str | None = None,
+        run: str | None = None,
+        message: str = "",
+        context: Mapping[str, Any] | None = None,
+    ) -> Attribution:
+        """Who writes: the installation's agent when none is named; git commit and branch are found by themselves."""
+        known = checkout_context(self.settings.project_root) if context is None else dict(context)
+        return Attribution(agent or self.settings.agent, session, run, message, known)
+
+    def ingest(
+        self,
+        sources: Iterable[str],
+        *,
+        collection: str | None = None,
+        agent: str | None = None,
+        session: str | None = None,
+        run: str | None = None,
+        message: str = "",
+        policy: str = "strict",
+        progress: Progress | None = None,
+    ) -> IngestReport:
+        """Brings documents in as one operation, seen from one moment to the next.
+
+        If the operation is reverted, its documents and chunks are invisible as well, and what they had superseded is
+        seen again. Raises GateFailed, WriteConflict, InputWithdrawn, UsageError; the operation is aborted then.
+        """
+        from recant.ingestion.request import IngestRequest
+
+        request = IngestRequest(tuple(sources), collection or self.settings.collection, policy)
+        who = self.attribution(agent=agent, session=session, run=run, message=message)
+        return self.ingestion.run(request, who, progress=progress)
+
+    def search(
+        self,
+        query: str,
+        *,
+        collection: str | None = None,
+        mode: str = "semantic",
+        limit: int = 10,
+        as_of: int | None = None,
+        session: str | None = None,
+        filters: Mapping[str, str | list[str]] | None = None,
+    ) -> SearchResult:
+        """The chunks nearest in meaning among those that are seen: now, as of a position, or in a session.
+
+        Raises UnknownCollection, UsageError.
+        """
+        _require_mode(mode)
+        given = {
+            "collection": collection or self.settings.collection,
+            "limit": limit,
+            "as_of": as_of,
+            "session": session,
+        }
+        return self._searcher.search(query, filters=dict(filters or {}), **given)  # type: ignore[arg-type]
+
+    def search_many(self, queries: Iterable[str], *, mode: str = "semantic", **options: Any) -> Iterator[SearchResult]:
+        """The same for one query after another, over one connection; `options` as for search."""
+        _require_mode(mode)
+        collection = options.pop("collection", None) or self.settings.collection
+        return self._searcher.search_batch(queries, collection=collection, **options)
+
+    def log(self, selector: Selector | None = None, *, limit: int = 50) -> list[Operation]:
+        """Operations, newest first; control, open and aborted ones too."""
+        return self.operations.find(selector, limit=limit)
+
+    def show(self, operation_id: int) -> dict[str, Any]:
+        """All that is known of one operation, JSON-ready. Raises UnknownOperation."""
+        return self.operations.get(operation_id).to_dict() | self.operations.details(operation_id)
+
+    def blast_radius(self, selector: Selector) -> BlastRadius:
+        """What the selected operations contaminated. Raises EmptySelector, UnknownOperation."""
+        return self.rollbacks.blast_radius(selector)
+
+    def plan_rollback(self, selector: Selector, *, policy: str = "refuse", agent: str | None = None) -> Plan:
+        """What taking the selected operations back would do; stored, so that it can be approved and applied by its id."""
+        return self.rollbacks.plan(selector, policy=policy, agent=agent or self.settings.agent)
+
+    def rollback(
+        self,
+        selector: Selector | None = None,
+        *,
+        plan_id: str | None = None,
+        policy: str = "refuse",
+        agent: str | None = None,
+        session: str | None = None,
+        run: str | None = None,
+        message: str = "",
+    ) -> RollbackReport:
+        """Takes operations back: plan (or the stored plan of that id), apply, verify.
+
+        Raises HasDependents, PlanStale, EmptySelector, UnknownOperation. What is withdrawn already is left alone, and said so.
+        """
+        if (selector is None) == (plan_id is None):
+            raise UsageError("Give either a selector or a plan's id.")
+        who = self.attribution(agent=agent, session=session, run=run, message=message)
+        plan = (
+            self.rollbacks.load_plan(plan_id)
+            if plan_id
+            else self.plan_rollback(selector or Selector(), policy=policy, agent=who.agent)
+        )
+        return self.rollbacks.run(plan, who)
+
+    def redo(
+        self, operation_id: int, *, policy: str = "refuse", agent: str | None = None, message: str = ""
+    ) -> RollbackReport:
+        """Takes a rollback (or a redo) back. Raises WriteConflict or InputWithdrawn when what comes back no longer fits."""
+        return self.rollbacks.redo(operation_id, self.attribution(agent=agent, message=message), policy)
+
+    def verify(self) -> VerifyReport:
+        """Replays the log and compares it with what is seen."""
+        from recant.rollback import verify_log
+
+        return verify_log(self.database)
+
+    def position(self) -> int:
+        """The last position given out."""
+        return self.operations.position()
+
+    def collections(self) -> Sequence[CollectionInfo]:
+        """All collections by name."""
+        from recant.corpus import Corpus
+
+        return Corpus(self.database).collections()
+
+    @cached_property
+    def _query_embedder(self) -> Embedder:
+        from recant.embedding import open_embedder, resolve_model
+
+        card = resolve_model(self.settings.model, cache_dir=self.settings.home / "run")
+        return open_embedder(
+            card,
+            purpose="query",
+            state_file=self.settings.home / "run" / "embedder.json",
+            dtype=self.settings.model_dtype,
+            device=self.settings.device,
+            mode=self.settings.embedder,
+        )
+
+    @cached_property
+    def _searcher(self) -> Searcher:
+        from recant.search import Searcher
+
+        return Searcher(self.database, lambda query: self._query_embedder.embed([query])[0])
+
+
+def _require_mode(mode: str) -> None:
+    if mode not in MODES:
+        raise UsageError(f"mode {mode!r}: must be one of {', '.join(MODES)}")
+    if mode != "semantic":
+        raise UsageError(f"{mode} search isn't available yet; use the mode semantic.")

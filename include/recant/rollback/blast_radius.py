@@ -1,0 +1,123 @@
+"""What a selection contaminated: operations, agents, sessions, records, datasets, and what would be seen instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from recant.store import Connection, Row, load
+
+_SQL = load(__package__, "rollback.sql")
+SAMPLE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """One operation in a blast radius."""
+
+    operation_id: int
+    position: int
+    relation: str
+    """`selected`, or the class of dependency that leads here: derived, referenced, affirmed, decided, cited."""
+    certainty: Literal["definite", "possible"]
+    kind: str
+    agent: str
+    session: str | None
+    run_id: str | None
+    collection: str | None
+    visible: bool
+    """False: it is withdrawn already."""
+    via: int | None
+    """The operation that it was built on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What hiding some operations and showing others does to heads."""
+
+    records: dict[str, int]
+    """By kind (document, chunk, watermark): seen now from what is hidden."""
+    revived: dict[str, int]
+    """By kind: seen afterwards and not now."""
+    vanishing: dict[str, int]
+    """By kind: seen now, and nothing in their place afterwards."""
+    sample: list[dict[str, Any]]
+    """The first records by name: kind, key, before_operation, after_operation, absent_before, absent_after."""
+    digest: str
+    """md5 over every record that changes, with the operation whose version is its head afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlastRadius:
+    """Answered from the log at `position`; nothing was changed."""
+
+    position: int
+    operations: list[Affected]
+    records: dict[str, int]
+    revived: dict[str, int]
+    vanishing: dict[str, int]
+    sample: list[dict[str, Any]]
+    datasets: list[dict[str, str]]
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    """Files outside Postgres that hold what was selected; none are written yet."""
+
+    @property
+    def agents(self) -> list[str]:
+        """Whose operations these are."""
+        return sorted({o.agent for o in self.operations})
+
+    @property
+    def sessions(self) -> list[str]:
+        """In which sessions they were made."""
+        return sorted({o.session for o in self.operations if o.session})
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self) | {"agents": self.agents, "sessions": self.sessions}
+
+
+def changes(connection: Connection, hide: Sequence[int], show: Sequence[int]) -> Changes:
+    """Works out which heads would be others. Takes time by the records of these operations, none is written."""
+    given = {"hide": list(hide), "show": list(show)}
+    connection.execute(_SQL["drop_changes"])
+    connection.execute(_SQL["make_changes"])
+    connection.execute(_SQL["changed_heads"], given)
+    kinds = connection.execute(_SQL["summarise_changes"], given).fetchall()
+    chunks = connection.execute(_SQL["count_chunks_of_changes"], given).fetchone() or {}
+    sample = connection.execute(_SQL["sample_changes"], {"limit": SAMPLE}).fetchall()
+    digest = connection.execute(_SQL["digest_changes"]).fetchone()
+    return Changes(
+        records=_by_kind(kinds, "withdrawn") | _some("chunk", chunks.get("withdrawn", 0)),
+        revived=_by_kind(kinds, "revived") | _some("chunk", chunks.get("revived", 0)),
+        vanishing=_by_kind(kinds, "vanishing"),
+        sample=sample,
+        digest=digest["digest"] if digest else "",
+    )
+
+
+def affected(connection: Connection, selected: Sequence[int], dependents: Sequence[Row]) -> list[Affected]:
+    """Descriptions of the selected operations and of their dependents, by position."""
+    relations = {row["id"]: (row["class"], row["via"]) for row in dependents}
+    rows = connection.execute(_SQL["describe_operations"], {"operations": [*selected, *relations]}).fetchall()
+    return [_affected(row, *relations.get(row["id"], ("selected", None))) for row in rows]
+
+
+def datasets(connection: Connection, operations: Sequence[int]) -> list[dict[str, str]]:
+    """The OpenLineage datasets that these operations read and wrote."""
+    return connection.execute(_SQL["datasets_of_operations"], {"operations": list(operations)}).fetchall()
+
+
+def _affected(row: Row, relation: str, via: int | None) -> Affected:
+    names = ("position", "kind", "agent", "session", "run_id", "collection", "visible")
+    return Affected(
+        operation_id=row["id"], relation=relation, certainty="definite", via=via, **{n: row[n] for n in names}
+    )
+
+
+def _by_kind(rows: Sequence[Row], column: str) -> dict[str, int]:
+    return {row["kind"]: row[column] for row in rows if row[column]}
+
+
+def _some(kind: str, count: int) -> dict[str, int]:
+    return {kind: int(count)} if count else {}

@@ -1,0 +1,110 @@
+"""Proof of a rollback: what is seen after it, beside what would be seen had the withdrawn never been published.
+
+The two are worked out on different roads: one as searches read (visibility history, version ids), the other by telling
+the story again from verdicts and positions alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from recant.store import Connection, Row, load
+
+_SQL = load(__package__, "rollback.sql")
+
+RESIDUE = (
+    "Payloads stay on disk, in the write-ahead log and in backups until they are reclaimed; a redo brings them back."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Digests are sha256 over each kind's record count and 128-bit sum of hashes, as hex."""
+
+    operation_id: int
+    position: int
+    digest_before: str
+    digest_after: str
+    digest_expected: str
+    verified: bool
+    """Whether digest_after equals digest_expected."""
+    kinds: dict[str, dict[str, Any]]
+    """By kind: records before, after and expected."""
+    withdrawn: list[int]
+    approved_by: str | None
+    residue: str = RESIDUE
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def certify(connection: Connection, control: Row, approved_by: str | None) -> Certificate:
+    """Compares the state before and after a control operation with the one that should be. Reads every visible version."""
+    position, withdrawn = control["position"], control["parameters"].get("withdraw", [])
+    before = _digests(connection.execute(_SQL["digest_as_seen"], {"position": position - 1}))
+    after = _digests(connection.execute(_SQL["digest_as_seen"], {"position": position}))
+    wanted = sorted(visible_at(connection, position - 1, dict.fromkeys(withdrawn, False)))
+    expected = _digests(connection.execute(_SQL["digest_without"], {"operations": wanted}))
+    kinds = sorted(before.keys() | after.keys() | expected.keys())
+    counts = {
+        k: {
+            "before": before.get(k, (0, ""))[0],
+            "after": after.get(k, (0, ""))[0],
+            "expected": expected.get(k, (0, ""))[0],
+        }
+        for k in kinds
+    }
+    return Certificate(
+        operation_id=control["id"],
+        position=position,
+        digest_before=_one(before),
+        digest_after=_one(after),
+        digest_expected=_one(expected),
+        verified=after == expected,
+        kinds=counts,
+        withdrawn=withdrawn,
+        approved_by=approved_by,
+    )
+
+
+def visible_at(connection: Connection, position: int, imagined: Mapping[int, bool] | None = None) -> set[int]:
+    """Operations visible at a position, worked out from verdicts alone: latest first, so later words are settled.
+
+    `imagined` are verdicts on top of all others.
+    """
+    said: dict[int, bool] = dict(imagined or {})
+    verdicts: dict[int, list[tuple[int, bool]]] = {}
+    for row in connection.execute(_SQL["verdicts_until"], {"position": position}):
+        verdicts.setdefault(row["control_id"], []).append((row["operation_id"], row["shows"]))
+    seen: set[int] = set()
+    for row in connection.execute(_SQL["published_until"], {"position": position}):
+        if said.get(row["id"], True):
+            seen.add(row["id"])
+            for operation_id, shows in verdicts.get(row["id"], ()):
+                said.setdefault(operation_id, shows)
+    return seen
+
+
+def state_digest(connection: Connection, position: int) -> tuple[str, dict[str, int]]:
+    """One digest of all that is seen at a position, and the number of records by kind."""
+    digests = _digests(connection.execute(_SQL["digest_as_seen"], {"position": position}))
+    return _one(digests), {kind: records for kind, (records, _) in digests.items()}
+
+
+def replayed_digest(connection: Connection, position: int) -> str:
+    """The same from verdicts and positions alone."""
+    operations = sorted(visible_at(connection, position))
+    return _one(_digests(connection.execute(_SQL["digest_without"], {"operations": operations})))
+
+
+def _digests(rows: Iterable[Row]) -> dict[str, tuple[int, str]]:
+    return {row["kind"]: (row["records"], row["digest"]) for row in rows}
+
+
+def _one(digests: Mapping[str, tuple[int, str]]) -> str:
+    return hashlib.sha256(json.dumps(sorted(digests.items())).encode()).hexdigest()

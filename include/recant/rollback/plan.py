@@ -1,0 +1,98 @@
+"""The answer to "what would this rollback do": stored, shown, approved, and compared with reality when it is applied."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from recant.errors import UsageError
+from recant.store import Row
+
+POLICIES = ("refuse", "cascade")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be withdrawn, what comes back, and who is affected, at `position`."""
+
+    plan_id: str
+    kind: str
+    """`rollback`, or `redo`: a rollback of a control operation."""
+    selector: dict[str, Any]
+    policy: str
+    position: int
+    selected: tuple[int, ...]
+    withdraw: tuple[int, ...]
+    """Operations that get the verdict "not visible": seen ones, oldest first. Empty: all of it is withdrawn already."""
+    consequences: str
+    """md5 over every record whose head changes."""
+    hides: tuple[int, ...]
+    """Operations that stop being seen."""
+    shows: tuple[int, ...]
+    """Operations that are seen again (redo)."""
+    blast_radius: dict[str, Any]
+    agent: str
+    state: str = "open"
+    created_at: datetime | None = None
+    approved_by: str | None = None
+    approved_at: datetime | None = None
+    applied_as: int | None = None
+    message: str = field(default="")
+
+    @property
+    def records(self) -> dict[str, int]:
+        """By kind: seen now, withdrawn afterwards."""
+        return dict(self.blast_radius["records"])
+
+    @property
+    def revived(self) -> dict[str, int]:
+        """By kind: seen again afterwards."""
+        return dict(self.blast_radius["revived"])
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.withdraw
+
+    @property
+    def answer(self) -> tuple[Any, ...]:
+        """What must still be so when the plan is applied."""
+        return frozenset(self.withdraw), frozenset(self.hides), frozenset(self.shows), self.consequences
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        out = {name: getattr(self, name) for name in self.__slots__ if name != "blast_radius"}
+        for name in ("created_at", "approved_at"):
+            out[name] = value.isoformat() if (value := getattr(self, name)) else None
+        for name in ("selected", "withdraw", "hides", "shows"):
+            out[name] = list(getattr(self, name))
+        return out | self.blast_radius | {"position": self.position}
+
+    def report(self) -> dict[str, Any]:
+        """What is stored beside the columns of rollback_plan."""
+        lists = {name: list(getattr(self, name)) for name in ("selected", "hides", "shows")}
+        return {"blast_radius": self.blast_radius, "message": self.message} | lists
+
+
+def stored_plan(row: Row) -> Plan:
+    """The plan that `load_plan` found."""
+    report = row.pop("report")
+    row |= {name: tuple(report[name]) for name in ("selected", "hides", "shows")}
+    row |= {
+        "withdraw": tuple(row["withdraw"]),
+        "blast_radius": report["blast_radius"],
+        "message": report.get("message", ""),
+    }
+    return Plan(**row)
+
+
+def plan_uuid(plan_id: str) -> uuid.UUID:
+    """Raises UsageError for what can't be a plan's id."""
+    try:
+        return uuid.UUID(plan_id)
+    except ValueError as error:
+        raise UsageError(
+            f"{plan_id!r} is no plan's id: it looks like 0192f0c1-…, as `recant rollback --dry-run` shows it."
+        ) from error

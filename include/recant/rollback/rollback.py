@@ -1,0 +1,310 @@
+"""plan → (approve) → apply → verify. The plan's answer is today's answer when it is applied, or PlanStale."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from recant.errors import HasDependents, InputWithdrawn, PlanStale, Refused, UnknownOperation, UsageError, WriteConflict
+from recant.lineage import collection_dataset
+from recant.oplog import Attribution, Selector
+from recant.oplog.identifiers import new_run_id
+from recant.rollback.blast_radius import BlastRadius, Changes, affected, changes, datasets
+from recant.rollback.certificate import Certificate, certify
+from recant.rollback.plan import POLICIES, Plan, plan_uuid, stored_plan
+from recant.rollback.selection import redo_target, select
+from recant.settings import Settings
+from recant.store import Connection, Database, Row, json_parameter, load
+
+_SQL = load(__package__, "rollback.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackReport:
+    """What a plan came to. `applied` is false when there was nothing left to do; `message` says why."""
+
+    plan: Plan
+    applied: bool
+    message: str
+    rollback_operation_id: int | None = None
+    position: int | None = None
+    certificate: Certificate | None = None
+
+    @property
+    def withdrawn(self) -> tuple[int, ...]:
+        """Operations that this rollback hid."""
+        return self.plan.withdraw if self.applied else ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan's document, and what became of it."""
+        return self.plan.to_dict() | {
+            "rollback_operation_id": self.rollback_operation_id,
+            "position": self.position,
+            "withdrawn": list(self.withdrawn),
+            "revived": self.plan.revived,
+            "applied": self.applied,
+            "message": self.message,
+            "certificate": self.certificate.to_dict() if self.certificate else None,
+        }
+
+
+class Rollback:
+    """The rollback coordinator of one database."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self.database = database
+        self.settings = settings
+
+    def blast_radius(self, selector: Selector) -> BlastRadius:
+        """What the selected operations contaminated. Changes nothing. Raises EmptySelector, UnknownOperation."""
+        selector.require_condition()
+        with self.database.transaction() as connection:
+            selected = [row["id"] for row in select(connection, selector)]
+            return self._blast_radius(connection, selected, self._dependents(connection, selected))
+
+    def plan(self, selector: Selector, *, policy: str = "refuse", agent: str) -> Plan:
+        """Works out and stores what taking the selected operations back would do.
+
+        Raises HasDependents under `refuse`, with the whole report; EmptySelector, UnknownOperation, UsageError.
+        """
+        selector.require_condition()
+        if selector.sources:
+            raise UsageError(
+                "A rollback takes whole operations: select them by id, run, agent or session (`recant log --source …` lists them)."
+            )
+        return self._store(lambda connection: self._work_out(connection, "rollback", selector.to_dict(), policy, agent))
+
+    def plan_redo(self, operation_id: int, *, policy: str = "refuse", agent: str) -> Plan:
+        """What taking a control operation back would do: what it hid is seen again, unless a later word hides it too.
+
+        Raises WriteConflict or InputWithdrawn when what comes back wouldn't pass the test that publishing passes.
+        """
+        return self._store(
+            lambda connection: self._work_out(connection, "redo", {"operations": [operation_id]}, policy, agent)
+        )
+
+    def load_plan(self, plan_id: str) -> Plan:
+        """A stored plan. Raises UsageError when this database has none of that id."""
+        with self.database.transaction() as connection:
+            row = connection.execute(_SQL["load_plan"], {"plan_id": plan_uuid(plan_id)}).fetchone()
+        if row is None:
+            raise UsageError(f"This database has no plan {plan_id}.")
+        return stored_plan(row)
+
+    def approve(self, plan_id: str, by: str) -> None:
+        """Notes who approved; an open plan only."""
+        with self.database.transaction() as connection:
+            connection.execute(_SQL["approve_plan"], {"plan_id": plan_uuid(plan_id), "by": by})
+
+    def apply(self, plan: Plan | str, attribution: Attribution) -> RollbackReport:
+        """Carries the plan out in one transaction, whatever the number of rows.
+
+        Under the log's lock the plan is worked out again if anything moved since; raises PlanStale, with nothing
+        changed, when its answer is another. Applying what is withdrawn already changes nothing and says so.
+        """
+        plan = self.load_plan(plan if isinstance(plan, str) else plan.plan_id)
+        if plan.state == "applied":
+            return RollbackReport(
+                plan, False, f"This plan was applied before, as operation {plan.applied_as}.", plan.applied_as
+            )
+        if plan.is_empty:
+            return RollbackReport(plan, False, plan.message or "There is nothing to take back.")
+        with self.database.transaction() as connection:
+            self._require_fresh(connection, plan)
+            row = connection.execute(_SQL["apply_verdicts"], self._verdicts(plan, attribution)).fetchone()
+            assert row is not None, "apply_verdicts answers with one row"
+            given = {"plan_id": plan_uuid(plan.plan_id), "state": "applied", "applied_as": row["control_id"]}
+            connection.execute(_SQL["close_plan"], given)
+        applied = replace(plan, state="applied", applied_as=row["control_id"])
+        message = (
+            f"Operation {row['control_id']} withdrew {len(plan.withdraw)} operations at position {row['position']}."
+        )
+        return RollbackReport(applied, True, message, row["control_id"], row["position"])
+
+    def verify(self, operation_id: int) -> Certificate:
+        """The certificate of a rollback or redo. Reads all that is seen: about a second for a million versions.
+
+        Raises UnknownOperation when there is no such control operation.
+        """
+        with self.database.snapshot() as connection:
+            control = connection.execute(_SQL["control_operation"], {"operation_id": operation_id}).fetchone()
+            if control is None:
+                raise UnknownOperation(
+                    f"Operation {operation_id} is no rollback or redo: `recant log --kind rollback` lists them."
+                )
+            return certify(connection, control, control["parameters"].get("approved_by"))
+
+    def run(self, plan: Plan, attribution: Attribution) -> RollbackReport:
+        """Apply and verify."""
+        report = self.apply(plan, attribution)
+        if not report.applied or report.rollback_operation_id is None:
+            return report
+        return replace(report, certificate=self.verify(report.rollback_operation_id))
+
+    def redo(self, operation_id: int, attribution: Attribution, policy: str = "refuse") -> RollbackReport:
+        """Takes a control operation back: plan, apply, verify. Redo of a redo hides again."""
+        return self.run(self.plan_redo(operation_id, policy=policy, agent=attribution.agent), attribution)
+
+    def _store(self, work_out: Any) -> Plan:
+        with self.database.transaction() as connection:
+            plan: Plan = work_out(connection)
+            given = {
+                "plan_id": plan_uuid(plan.plan_id),
+                "kind": plan.kind,
+                "selector": json_parameter(plan.selector),
+                "policy": plan.policy,
+                "position": plan.position,
+                "withdraw": list(plan.withdraw),
+                "consequences": plan.consequences,
+                "report": json_parameter(plan.report()),
+                "agent": plan.agent,
+            }
+            connection.execute(_SQL["store_plan"], given)
+        return plan
+
+    def _work_out(self, connection: Connection, kind: str, selector: dict[str, Any], policy: str, agent: str) -> Plan:
+        if policy not in POLICIES:
+            raise UsageError(f"policy {policy!r}: must be one of {', '.join(POLICIES)}")
+        position = self._position(connection)
+        rows = redo_target(connection, selector) if kind == "redo" else select(connection, Selector.from_dict(selector))
+        selected = [row["id"] for row in rows]
+        dependents = self._dependents(connection, selected)
+        radius = self._blast_radius(connection, selected, dependents)
+        if policy == "refuse" and dependents:
+            raise _has_dependents(radius, dependents)
+        reach = [*rows, *dependents] if policy == "cascade" else rows
+        withdraw = sorted(row["id"] for row in reach if row.get("visible", True))
+        hides, shows = self._flips(connection, withdraw)
+        self._check_revivals(connection, hides, shows)
+        change = changes(connection, hides, shows)
+        return Plan(
+            plan_id=str(uuid.UUID(int=new_run_id().int)),
+            kind=kind,
+            selector=selector,
+            policy=policy,
+            position=position,
+            selected=tuple(selected),
+            withdraw=tuple(withdraw),
+            consequences=change.digest,
+            hides=tuple(hides),
+            shows=tuple(shows),
+            blast_radius=radius.to_dict() | _heads(change),
+            agent=agent,
+            message=_why_empty(rows) if not withdraw else "",
+        )
+
+    def _blast_radius(self, connection: Connection, selected: Sequence[int], dependents: Sequence[Row]) -> BlastRadius:
+        everything = [*selected, *(row["id"] for row in dependents)]
+        hides, shows = self._flips(connection, everything)
+        change = changes(connection, hides, shows)
+        return BlastRadius(
+            position=self._position(connection),
+            operations=affected(connection, selected, dependents),
+            records=change.records,
+            revived=change.revived,
+            vanishing=change.vanishing,
+            sample=change.sample,
+            datasets=datasets(connection, everything),
+        )
+
+    def _require_fresh(self, connection: Connection, plan: Plan) -> None:
+        locked = connection.execute(_SQL["lock_log"]).fetchone()
+        if locked and locked["position"] == plan.position:
+            return
+        try:
+            now = self._work_out(connection, plan.kind, plan.selector, plan.policy, plan.agent)
+        except Refused as refused:
+            raise PlanStale(f"The plan no longer holds: {refused} Make a new plan.", plan_id=plan.plan_id) from refused
+        if now.answer != plan.answer:
+            raise PlanStale(
+                f"Since the plan was made at position {plan.position}, what it would withdraw or bring back has changed "
+                f"(now {len(now.withdraw)} operations, then {len(plan.withdraw)}). Nothing was changed; make a new plan.",
+                plan_id=plan.plan_id,
+                then=list(plan.withdraw),
+                now=list(now.withdraw),
+            )
+
+    def _verdicts(self, plan: Plan, attribution: Attribution) -> dict[str, Any]:
+        collections = sorted({o["collection"] for o in plan.blast_radius["operations"] if o["collection"]})
+        names = [collection_dataset(self.settings, name) for name in collections]
+        touched = [{"direction": d, "namespace": ns, "name": n} for ns, n in names for d in ("input", "output")]
+        parameters = {
+            "plan_id": plan.plan_id,
+            "selector": plan.selector,
+            "policy": plan.policy,
+            "withdraw": list(plan.withdraw),
+            "approved_by": plan.approved_by,
+        }
+        return {
+            "kind": plan.kind,
+            "agent": attribution.agent,
+            "session": attribution.session,
+            "run_id": attribution.run_id,
+            "lineage_run_id": new_run_id(),
+            "message": attribution.message,
+            "parameters": json_parameter(parameters),
+            "context": json_parameter(dict(attribution.context)),
+            "datasets": json_parameter(touched),
+            "counts": json_parameter(
+                {"operations": len(plan.withdraw), "withdrawn": plan.records, "revived": plan.revived}
+            ),
+            "operations": list(plan.withdraw),
+            "shows": [False] * len(plan.withdraw),
+        }
+
+    def _dependents(self, connection: Connection, selected: Sequence[int]) -> list[Row]:
+        return connection.execute(_SQL["dependents"], {"operations": list(selected)}).fetchall()
+
+    def _flips(self, connection: Connection, withdraw: Sequence[int]) -> tuple[list[int], list[int]]:
+        given = {"operations": list(withdraw), "shows": [False] * len(withdraw)}
+        rows = connection.execute(_SQL["flips"], given).fetchall()
+        hides = sorted(r["operation_id"] for r in rows if not r["visible"] and not r["control"])
+        return hides, sorted(r["operation_id"] for r in rows if r["visible"] and not r["control"])
+
+    def _check_revivals(self, connection: Connection, hides: list[int], shows: list[int]) -> None:
+        given = {"hide": hides, "show": shows}
+        if not shows:
+            return
+        for row in connection.execute(_SQL["shadowed_revivals"], given):
+            raise WriteConflict(
+                f"{row['kind']} {row['key']}: operation {row['head_operation']} wrote it while operation {row['operation_id']} was away. "
+                f"Take operation {row['head_operation']} back first.",
+                **row,
+            )
+        for row in connection.execute(_SQL["unsupported_revivals"], given):
+            raise InputWithdrawn(
+                f"Operation {row['operation_id']} would come back, but operation {row['input_operation_id']}, which it was made from "
+                f"({row['class']}), is withdrawn. Redo that one first.",
+                **row,
+            )
+
+    def _position(self, connection: Connection) -> int:
+        row = connection.execute(_SQL["log_position"]).fetchone()
+        return int(row["position"]) if row else 0
+
+
+def _heads(change: Changes) -> dict[str, Any]:
+    return {
+        "records": change.records,
+        "revived": change.revived,
+        "vanishing": change.vanishing,
+        "sample": change.sample,
+    }
+
+
+def _why_empty(rows: Sequence[Row]) -> str:
+    if not rows:
+        return "Nothing published matches; nothing was changed."
+    return "All of it is withdrawn already; nothing was changed."
+
+
+def _has_dependents(radius: BlastRadius, dependents: Sequence[Row]) -> HasDependents:
+    named = ", ".join(f"{row['id']} ({row['class']} from {row['via']})" for row in dependents[:5])
+    more = f" and {len(dependents) - 5} more" if len(dependents) > 5 else ""
+    return HasDependents(
+        f"{len(dependents)} operations were built on what you selected: {named}{more}. Nothing was changed. "
+        "Select them too, or take them back with it: --policy cascade.",
+        blast_radius=radius.to_dict(),
+    )

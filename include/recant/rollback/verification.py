@@ -1,0 +1,107 @@
+"""Does what is seen follow from the log? Every check reads the whole database and says what differs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from recant.rollback.certificate import replayed_digest, state_digest, visible_at
+from recant.store import Connection, Database, load
+
+_SQL = load(__package__, "rollback.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must hold."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """All checks at one position."""
+
+    ok: bool
+    position: int
+    checks: list[Check]
+    digest: str
+    records: dict[str, int]
+    """By kind: seen now."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def verify_log(database: Database) -> VerifyReport:
+    """Replays the log and compares it with what is visible; checks the hash chain, digests, order and parts.
+
+    One snapshot, read-only; about a second for a million versions and each hundred thousand operations.
+    """
+    with database.snapshot() as connection:
+        summary = connection.execute(_SQL["check_positions"]).fetchone()
+        position = int(summary["position"]) if summary else 0
+        digest, records = state_digest(connection, position)
+        replayed = replayed_digest(connection, position)
+        checks = [
+            _gapless(summary or {}),
+            _listed(connection, "check_chain", "hash chain", "entries whose link doesn't follow from the entry before"),
+            _listed(
+                connection,
+                "check_digests",
+                "content digests",
+                "operations whose versions aren't those that were published",
+            ),
+            _verdicts(connection, position),
+            _listed(
+                connection,
+                "check_history",
+                "visibility history",
+                "operations whose cached visibility isn't the last entry of its history",
+            ),
+            _listed(
+                connection, "check_order", "version order", "records whose versions were published in another order"
+            ),
+            _listed(connection, "check_parts", "chunks", "document versions that lack chunks"),
+            Check(
+                "replay",
+                digest == replayed,
+                "what is seen equals the log replayed" if digest == replayed else f"{digest} seen, {replayed} replayed",
+            ),
+            _orphans(connection),
+        ]
+    return VerifyReport(all(c.ok for c in checks), position, checks, digest, records)
+
+
+def _gapless(summary: dict[str, Any]) -> Check:
+    ok = summary.get("published", 0) == summary.get("position", 0) and summary.get("first") in (None, 1)
+    return Check(
+        "positions", ok, f"{summary.get('published', 0)} published, the last position is {summary.get('position', 0)}"
+    )
+
+
+def _listed(connection: Connection, query: str, name: str, meaning: str) -> Check:
+    bad = [next(iter(row.values())) for row in connection.execute(_SQL[query])]
+    return Check(name, not bad, f"{meaning}: {', '.join(map(str, bad))}" if bad else f"no {meaning}")
+
+
+def _verdicts(connection: Connection, position: int) -> Check:
+    replayed = visible_at(connection, position)
+    cached = {row["id"] for row in connection.execute(_SQL["visible_operations"]) if row["visible"]}
+    wrong = sorted(replayed ^ cached)[:20]
+    return Check(
+        "verdicts",
+        not wrong,
+        f"visibility doesn't follow from verdicts: {wrong}"
+        if wrong
+        else f"{len(cached)} operations are seen, as verdicts say",
+    )
+
+
+def _orphans(connection: Connection) -> Check:
+    row = connection.execute(_SQL["count_orphan_embeddings"]).fetchone()
+    count = row["orphans"] if row else 0
+    return Check("embeddings", True, f"{count} embeddings that no chunk uses (harmless; kept for the next ingest)")

@@ -1,0 +1,63 @@
+"""What a search answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One chunk that was found."""
+
+    rank: int
+    """1 is the best."""
+    score: float
+    """Cosine similarity times the quality multiplier (`ranking`): from -1 to 1.15, to 6 decimals."""
+    chunk_id: int
+    document_id: int
+    """The document's record: the same for every version of it."""
+    source: str
+    title: str | None
+    text: str
+    operation_id: int
+    """The operation that wrote the version this chunk is of."""
+    quality: float | None
+    """0 to 100, as last recalculated; None without feedback."""
+    collection: str
+    chunk_type: str
+    parent_headers: tuple[str, ...]
+    """Outermost first."""
+    attributes: dict[str, Any]
+    """The document's and the chunk's; the chunk's where both have one."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, equal for equal hits."""
+        return dataclasses.asdict(self) | {"parent_headers": list(self.parent_headers)}
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The hits, and what they are an answer to."""
+
+    query: str | None
+    """None when the caller brought a vector instead."""
+    mode: str
+    collection: str
+    position: int
+    """Where in the log the answer was true: the same search as of this position gives the same hits."""
+    hits: list[Hit]
+    seconds: float
+    """From the snapshot to the hits; the query's embedding not counted."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; all but `seconds` equal for equal searches of an equal state."""
+        return {
+            "query": self.query,
+            "mode": self.mode,
+            "collection": self.collection,
+            "position": self.position,
+            "seconds": round(self.seconds, 6),
+            "hits": [hit.to_dict() for hit in self.hits],
+        }

@@ -1,0 +1,62 @@
+"""Where a search looks: the collection, the position, and which operations count. Read in the answering snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from recant.errors import UnknownCollection, UsageError
+from recant.search.filters import is_storable
+from recant.store import Connection, load
+
+_SQL = load(__package__, "search.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One collection at one position."""
+
+    collection: str
+    collection_id: int
+    space_id: int
+    dimensions: int
+    position: int
+    visibility: str
+    """`latest`, `as_of` or `session`: the name of the test in search.sql."""
+    own: tuple[int, ...]
+    """The session's open operations."""
+    has_index: bool
+    has_quality: bool
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the visibility tests are bound to."""
+        return {"collection_id": self.collection_id, "position": self.position, "own": list(self.own)}
+
+
+def read_scope(connection: Connection, collection: str, *, as_of: int | None, session: str | None) -> Scope:
+    """Raises UnknownCollection, and UsageError for a position that isn't there yet.
+
+    As of a position a session has nothing of its own: an open operation has no position.
+    """
+    if not is_storable(session or ""):
+        raise UsageError(f"{session!r} can't be a session's name")
+    parameters = {"collection": collection, "session": session if as_of is None else None}
+    known = is_storable(collection)
+    row = connection.execute(_SQL["describe_scope"], parameters, prepare=True).fetchone() if known else None
+    if row is None:
+        raise _unknown(connection, collection)
+    if as_of is not None and not 0 <= as_of <= row["position"]:
+        raise UsageError(f"There is no position {as_of}: the log stands at {row['position']}", position=row["position"])
+    visibility = "as_of" if as_of is not None else "session" if row["own"] else "latest"
+    return Scope(
+        collection=collection, collection_id=row["collection_id"], space_id=row["space_id"], dimensions=row["dimensions"],
+        position=row["position"] if as_of is None else as_of, visibility=visibility, own=tuple(row["own"]),
+        has_index=row["has_index"], has_quality=row["has_quality"],
+    )  # fmt: skip
+
+
+def _unknown(connection: Connection, collection: str) -> UnknownCollection:
+    names = [row["name"] for row in connection.execute(_SQL["list_collections"])]
+    known = f"there are {', '.join(names)}" if names else "there are none yet: ingest something first"
+    return UnknownCollection(f"There is no collection {collection!r}; {known}", collections=names)

@@ -1,0 +1,187 @@
+-- Statements of the room, and the parts they are put together from. {braces} are filled with other parts or with
+-- validated integers, never with a caller's text; everything of a caller's is a bound parameter.
+--
+-- Two shapes, for two sizes. Nearest neighbours through the vector index ask about visibility by scalar subqueries, row
+-- by row: joins there trap the planner (59 ms where this takes 0.4). Exact search works out all heads first: for whole
+-- scans that is cheaper than asking row by row. A tombstone has no chunks, so it hides by being the head.
+
+
+-- name: describe_scope
+-- What a search needs to know before it starts, read in the snapshot that answers it. `own`: the session's open operations.
+SELECT c.id AS collection_id, c.space_id, s.dimensions,
+  coalesce((SELECT max(o.position) FROM operation o), 0) AS position,
+  EXISTS (SELECT FROM chunk_quality) AS has_quality,
+  coalesce((SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass('recant.embedding_vector_' || c.space_id)), false) AS has_index,
+  ARRAY(SELECT o.id FROM operation o WHERE o.session = %(session)s::text AND o.life = 'open' AND o.collection_id = c.id ORDER BY o.id) AS own
+FROM collection c JOIN embedding_space s ON s.id = c.space_id
+WHERE c.name = %(collection)s::text
+
+
+-- name: list_collections
+SELECT name FROM collection ORDER BY name
+
+
+-- name: count_parts
+-- Chunks of a collection that were ever published by a position, seen or not, as its document versions count them;
+-- counting ends at a limit of documents.
+SELECT coalesce(sum(t.chunk_count), 0)::bigint AS chunks FROM (
+  SELECT d.chunk_count
+  FROM operation o JOIN version v ON v.operation_id = o.id JOIN document_version d ON d.version_id = v.version_id
+  WHERE o.collection_id = %(collection_id)s AND o.position <= %(position)s::bigint
+  LIMIT {limit}) t
+
+
+-- name: prepare_index_search
+-- One plan for all, made once: planning each time is the larger half of what versions cost a search.
+SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('hnsw.iterative_scan', 'strict_order', true),
+  set_config('hnsw.ef_search', %(ef_search)s::text, true), set_config('enable_seqscan', 'off', true),
+  set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+
+
+-- name: prepare_exact_search
+-- Planned for the values at hand. Run after prepare_index_search in one transaction, it takes that one's settings back.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'on', true),
+  set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true)
+
+
+-- name: search_index
+-- The nearest visible embeddings through the space's HNSW index, each shown by the first visible chunk that has it: a
+-- boilerplate text in a thousand documents takes one place. What is filled in speaks of c, v and d.
+WITH near AS MATERIALIZED (
+  SELECT e.distance, h.*
+  FROM (
+    SELECT x.id, x.vector::halfvec({dimensions}) <#> %(vector)s AS distance FROM embedding x
+    WHERE x.space_id = {space_id} ORDER BY x.vector::halfvec({dimensions}) <#> %(vector)s LIMIT {reach}) e
+  CROSS JOIN LATERAL (
+    SELECT c.id AS chunk_id, v.version_id, v.record_id, v.operation_id
+    FROM chunk c JOIN version v ON v.version_id = c.version_id{documents}
+    WHERE c.embedding_id = e.id
+      AND (SELECT r.collection_id FROM record r WHERE r.id = v.record_id) = %(collection_id)s
+      AND {visible}{filters}
+    ORDER BY c.id LIMIT 1) h
+  ORDER BY e.distance LIMIT {candidates})
+{details}
+
+
+-- name: search_exact
+-- The same without the index: every match is compared, ties by chunk id. Naming no space keeps the index out of the plan.
+WITH head AS MATERIALIZED ({heads}),
+match AS MATERIALIZED (
+  SELECT c.embedding_id, min(c.id) AS chunk_id
+  FROM head v JOIN chunk c ON c.version_id = v.version_id{documents}
+  WHERE true{filters}
+  GROUP BY c.embedding_id),
+nearest AS MATERIALIZED (
+  SELECT e.vector::halfvec({dimensions}) <#> %(vector)s AS distance, m.chunk_id
+  FROM match m JOIN embedding e ON e.id = m.embedding_id
+  ORDER BY 1, 2 LIMIT {candidates}),
+near AS (
+  SELECT n.distance, n.chunk_id, v.version_id, v.record_id, v.operation_id
+  FROM nearest n JOIN chunk c ON c.id = n.chunk_id JOIN version v ON v.version_id = c.version_id)
+{details}
+
+
+-- name: count_matches
+-- How many visible chunks pass the filters; counting ends at the limit.
+WITH head AS MATERIALIZED ({heads})
+SELECT count(*) AS chunks FROM (
+  SELECT FROM head v JOIN chunk c ON c.version_id = v.version_id{documents} WHERE true{filters} LIMIT {limit}) t
+
+
+-- name: details
+-- What a hit shows, of the best of the candidates in `near`; of all of them while quality has a say in which is best.
+SELECT n.distance, n.chunk_id, n.record_id AS document_id, r.key AS source, d.title, c.text, n.operation_id, q.score AS quality,
+  c.chunk_type, c.parent_headers, d.attributes || c.attributes AS attributes, n.candidates, n.furthest
+FROM (SELECT near.*, count(*) OVER () AS candidates, max(near.distance) OVER () AS furthest FROM near ORDER BY near.distance, near.chunk_id LIMIT {shown}) n
+JOIN chunk c ON c.id = n.chunk_id
+JOIN document_version d ON d.version_id = n.version_id
+JOIN record r ON r.id = n.record_id
+LEFT JOIN chunk_quality q ON q.chunk_id = n.chunk_id
+ORDER BY n.distance, n.chunk_id
+
+
+-- name: visible_latest
+(SELECT o.visible FROM operation o WHERE o.id = v.operation_id)
+      AND NOT EXISTS (
+        SELECT FROM version n
+        WHERE n.record_id = v.record_id AND n.version_id > v.version_id
+          AND (SELECT p.visible FROM operation p WHERE p.id = n.operation_id))
+
+
+-- name: visible_as_of
+-- The last word at or before the position.
+(SELECT o.visible FROM visibility_history o
+       WHERE o.operation_id = v.operation_id AND o.from_position <= %(position)s::bigint ORDER BY o.from_position DESC LIMIT 1)
+      AND NOT EXISTS (
+        SELECT FROM version n
+        WHERE n.record_id = v.record_id AND n.version_id > v.version_id
+          AND (SELECT p.visible FROM visibility_history p
+               WHERE p.operation_id = n.operation_id AND p.from_position <= %(position)s::bigint ORDER BY p.from_position DESC LIMIT 1))
+
+
+-- name: visible_session
+-- Own open operations come after everything published, among themselves in the order they were opened.
+(SELECT o.visible OR o.id = ANY (%(own)s::bigint[]) FROM operation o WHERE o.id = v.operation_id)
+      AND NOT EXISTS (
+        SELECT FROM version n
+        WHERE n.record_id = v.record_id
+          AND CASE WHEN n.operation_id = ANY (%(own)s::bigint[])
+              THEN NOT v.operation_id = ANY (%(own)s::bigint[]) OR n.operation_id > v.operation_id
+              ELSE NOT v.operation_id = ANY (%(own)s::bigint[]) AND n.version_id > v.version_id
+                AND (SELECT p.visible FROM operation p WHERE p.id = n.operation_id) END)
+
+
+-- name: heads_latest
+SELECT DISTINCT ON (v.record_id) v.version_id, v.record_id, v.operation_id
+  FROM record r JOIN version v ON v.record_id = r.id JOIN operation o ON o.id = v.operation_id
+  WHERE r.collection_id = %(collection_id)s AND r.kind = 'document' AND o.visible
+  ORDER BY v.record_id, v.version_id DESC
+
+
+-- name: heads_as_of
+SELECT DISTINCT ON (v.record_id) v.version_id, v.record_id, v.operation_id
+  FROM record r JOIN version v ON v.record_id = r.id
+  JOIN (SELECT DISTINCT ON (h.operation_id) h.operation_id, h.visible FROM visibility_history h
+        WHERE h.from_position <= %(position)s::bigint ORDER BY h.operation_id, h.from_position DESC) o ON o.operation_id = v.operation_id
+  WHERE r.collection_id = %(collection_id)s AND r.kind = 'document' AND o.visible
+  ORDER BY v.record_id, v.version_id DESC
+
+
+-- name: heads_session
+SELECT DISTINCT ON (v.record_id) v.version_id, v.record_id, v.operation_id
+  FROM record r JOIN version v ON v.record_id = r.id JOIN operation o ON o.id = v.operation_id
+  WHERE r.collection_id = %(collection_id)s AND r.kind = 'document' AND (o.visible OR o.id = ANY (%(own)s::bigint[]))
+  ORDER BY v.record_id, CASE WHEN o.id = ANY (%(own)s::bigint[]) THEN o.id END DESC NULLS LAST, v.version_id DESC
+
+
+-- name: documents
+-- Joined where there are filters, which speak of c, v and d.
+JOIN document_version d ON d.version_id = v.version_id
+
+
+-- name: filter_source
+(SELECT r.key FROM record r WHERE r.id = v.record_id) = ANY (%(values)s::text[])
+
+
+-- name: filter_title
+d.title = ANY (%(values)s::text[])
+
+
+-- name: filter_format
+d.format = ANY (%(values)s::text[])
+
+
+-- name: filter_chunk_type
+c.chunk_type = ANY (%(values)s::text[])
+
+
+-- name: filter_parent_headers
+c.parent_headers && %(values)s::text[]
+
+
+-- name: filter_attribute
+-- The chunk's attribute, or the document's where the chunk has none of that key. A list matches by any of its elements.
+(SELECT CASE jsonb_typeof(a.value)
+              WHEN 'array' THEN EXISTS (SELECT FROM jsonb_array_elements_text(a.value) x WHERE x = ANY (%(values)s::text[]))
+              ELSE a.value #>> '{}' = ANY (%(values)s::text[]) END
+       FROM (SELECT coalesce(c.attributes -> %(key)s::text, d.attributes -> %(key)s::text) AS value) a)

@@ -1,0 +1,104 @@
+"""Where the environment is read, and nowhere else. Everything has a default that works on a fresh machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+EmbedderMode = Literal["auto", "resident", "local"]
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One installation's configuration. Secrets are kept in files under `home`, never here."""
+
+    home: Path
+    """Data, secrets, logs (`RECANT_HOME`; default `.recant` in the project)."""
+    dsn: str | None = field(default=None, repr=False)
+    """A database of one's own (`RECANT_DSN`); None: the embedded one under `home`."""
+    admin_dsn: str | None = field(default=None, repr=False)
+    """The role that migrates (`RECANT_ADMIN_DSN`); None: the same as `dsn`."""
+    collection: str = "knowledge"
+    """The collection used when none is named (`RECANT_COLLECTION`)."""
+    agent: str = "anonymous"
+    """Who writes when nobody is named (`RECANT_AGENT`; default: the login name)."""
+    model: str | None = None
+    """Embedding model: a name or a path (`RECANT_MODEL`); None: all-MiniLM-L6-v2 from its wheel."""
+    model_dtype: str = "auto"
+    """`auto`, `float32` or `bfloat16` (`RECANT_MODEL_DTYPE`)."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `mps` (`RECANT_DEVICE`)."""
+    embedder: EmbedderMode = "auto"
+    """`auto`, `resident` or `local` (`RECANT_EMBEDDER`)."""
+    postgres_port: int | None = None
+    """Port of the embedded Postgres (`RECANT_POSTGRES_PORT`); None: 5432 or the next free one."""
+    airflow_port: int | None = None
+    """Port of Airflow's API server (`RECANT_AIRFLOW_PORT`); None: 8080 or the next free one."""
+    marquez_url: str | None = None
+    """Where lineage is delivered besides the file (`MARQUEZ_URL`)."""
+    lineage_namespace: str = "recant"
+    """OpenLineage job namespace, and the logical host in dataset names (`RECANT_LINEAGE_NAMESPACE`)."""
+    max_document_bytes: int = 64 * 1024 * 1024
+    """Larger documents are rejected (`RECANT_MAX_DOCUMENT_MB`)."""
+    project_root: Path = PROJECT_ROOT
+    """Where dags/, plugins/, docs/ and init-scripts/ stand (`RECANT_PROJECT`)."""
+
+    @property
+    def init_scripts(self) -> Path:
+        """The folder of numbered SQL files."""
+        return self.project_root / "init-scripts"
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from environment variables (`os.environ` by default). Raises ValueError naming the bad variable."""
+    env = os.environ if environment is None else environment
+    root = Path(env.get("RECANT_PROJECT") or PROJECT_ROOT)
+    return Settings(
+        home=Path(env.get("RECANT_HOME") or root / ".recant").expanduser().absolute(),
+        dsn=env.get("RECANT_DSN") or None,
+        admin_dsn=env.get("RECANT_ADMIN_DSN") or None,
+        collection=env.get("RECANT_COLLECTION") or "knowledge",
+        agent=env.get("RECANT_AGENT") or env.get("USER") or env.get("LOGNAME") or "anonymous",
+        model=env.get("RECANT_MODEL") or None,
+        model_dtype=_choice(env, "RECANT_MODEL_DTYPE", ("auto", "float32", "bfloat16")),
+        device=env.get("RECANT_DEVICE") or "auto",
+        embedder=cast(EmbedderMode, _choice(env, "RECANT_EMBEDDER", ("auto", "resident", "local"))),
+        postgres_port=_port(env, "RECANT_POSTGRES_PORT"),
+        airflow_port=_port(env, "RECANT_AIRFLOW_PORT"),
+        marquez_url=env.get("MARQUEZ_URL") or None,
+        lineage_namespace=env.get("RECANT_LINEAGE_NAMESPACE") or "recant",
+        max_document_bytes=_whole(env, "RECANT_MAX_DOCUMENT_MB", 64) * 1024 * 1024,
+        project_root=root,
+    )
+
+
+def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    value = env.get(name) or choices[0]
+    if value not in choices:
+        raise ValueError(f"{name}={value!r}: must be one of {', '.join(choices)}")
+    return value
+
+
+def _whole(env: Mapping[str, str], name: str, default: int) -> int:
+    value = env.get(name) or str(default)
+    if not value.isdecimal() or int(value) < 1:
+        raise ValueError(f"{name}={value!r}: must be a whole number above 0")
+    return int(value)
+
+
+def _port(env: Mapping[str, str], name: str) -> int | None:
+    if not env.get(name):
+        return None
+    port = _whole(env, name, 0)
+    if port > 65535:
+        raise ValueError(f"{name}={port}: a port is between 1 and 65535")
+    return port
+
+
+def inherited_environment() -> dict[str, str]:
+    """A copy of our own environment, to pass on to programs that we start."""
+    return dict(os.environ)

@@ -1,0 +1,18 @@
+"""The only place that knows psycopg: connections, named queries, migrations, and the driver's errors in our words."""
+
+from recant.store.database import Connection, Database, Row, json_parameter
+from recant.store.migration import migrate, pending_migrations
+from recant.store.queries import load
+from recant.store.vectors import duplicate_key, half_vector, vector_rows
+
+__all__ = [
+    "Connection",
+    "Database",
+    "Row",
+    "duplicate_key",
+    "json_parameter",
+    "load",
+    "migrate",
+    "pending_migrations",
+    "vector_rows",
+]

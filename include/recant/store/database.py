@@ -1,0 +1,115 @@
+"""Connections to Postgres, with the least privileges that the work needs, whoever the login is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from threading import Lock
+from typing import Any
+
+import psycopg
+from pgvector.psycopg import register_vector
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import Jsonb
+from psycopg_pool import ConnectionPool
+
+from recant.store.failures import translated, unreachable
+
+Row = DictRow
+Connection = psycopg.Connection[DictRow]
+
+CONNECT_TIMEOUT_SECONDS = 10
+
+json_parameter = Jsonb
+"""Wraps a value that goes into a jsonb column."""
+
+
+class Database:
+    """A pool of connections that act as `role`, whatever the login may do beyond it.
+
+    Opened on first use; close it, or use it as a context manager. Safe to share between threads.
+    """
+
+    def __init__(self, dsn: str, *, role: str = "recant_worker", max_connections: int = 8) -> None:
+        self.dsn = dsn
+        self.role = role
+        self._max = max_connections
+        self._pool: ConnectionPool[Connection] | None = None
+        self._lock = Lock()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes every connection. Using the database again opens new ones."""
+        with self._lock:
+            if self._pool is not None:
+                self._pool.close()
+                self._pool = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A connection in a transaction: committed at the end, rolled back by an exception.
+
+        Raises DatabaseUnreachable, AuthenticationFailed, SchemaOutdated, and what the coordinator's functions refuse with.
+        """
+        with translated(), self._connections().connection() as connection, connection.transaction():
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A read-only transaction that sees one state throughout (REPEATABLE READ)."""
+        with translated(), self._connections().connection() as connection, connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield connection
+
+    def connection(self) -> AbstractContextManager[Connection]:
+        """A connection in autocommit, of its own, for LISTEN and upkeep. Closed at the end."""
+        return self._single()
+
+    @contextmanager
+    def _single(self) -> Iterator[Connection]:
+        with translated(), _connect(self.dsn) as connection:
+            connection.autocommit = True
+            self._configure(connection)
+            yield connection
+
+    def _connections(self) -> ConnectionPool[Connection]:
+        with self._lock:
+            if self._pool is None:
+                with _connect(self.dsn) as first:
+                    self._configure(first)  # a clear error now, instead of a pool's time-out later
+                self._pool = self._open_pool()
+            return self._pool
+
+    def _open_pool(self) -> ConnectionPool[Connection]:
+        options = {"row_factory": dict_row, "autocommit": True, "connect_timeout": CONNECT_TIMEOUT_SECONDS}
+        return ConnectionPool(
+            self.dsn,
+            connection_class=Connection,
+            kwargs=options | {"application_name": "recant"},
+            min_size=0,
+            max_size=self._max,
+            timeout=CONNECT_TIMEOUT_SECONDS * 3,
+            max_idle=60,
+            configure=self._configure,
+            open=True,
+        )
+
+    def _configure(self, connection: Connection) -> None:
+        connection.execute(
+            "SELECT set_config('role', %s, false), set_config('search_path', 'recant,public', false)", [self.role]
+        )
+        register_vector(connection)
+
+
+def _connect(dsn: str, **options: Any) -> Connection:
+    try:
+        return psycopg.connect(
+            dsn, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_SECONDS, application_name="recant", **options
+        )
+    except psycopg.Error as error:
+        raise unreachable(error, dsn) from error

@@ -1,0 +1,181 @@
+"""The life of an operation: open, then publish or abort."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from recant_airflow.assets import PUBLISHED_KNOWLEDGE
+from recant_airflow.failures import reasons_of_failure
+from recant_airflow.operators.base import KnowledgeBaseOperator, attribution
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from recant.ingestion.request import IngestRequest
+    from recant.knowledge_base import KnowledgeBase
+
+
+class KnowledgeBaseOpenOperator(KnowledgeBaseOperator):
+    """Opens the operation that the tasks after it write under; nobody sees a row of it before it is published.
+
+    Opened once for a run of the DAG: a retry finds the operation of the first attempt. A run that is cleared as a whole
+    opens a new one, as the first is over by then.
+
+    Gives `{"operation_id", "request", "datasets"}`, which the other operators take as `operation`.
+
+    :param sources: files, folders, globs, http(s) addresses, `dist:NAME`, `dist:*`; paths are the worker's.
+    :param collection: where to; None: the installation's default.
+    :param agent: who writes.
+    :param session: the agent's session, if it has one.
+    :param message: why.
+    :param policy: `strict` or `quarantine`, see KnowledgeBaseGateOperator.
+    """
+
+    template_fields: Sequence[str] = ("sources", "collection", "agent", "session", "message", "policy")
+
+    def __init__(
+        self,
+        *,
+        sources: Sequence[str],
+        agent: str,
+        collection: str | None = None,
+        session: str | None = None,
+        message: str | None = None,
+        policy: str = "strict",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sources = sources
+        self.collection = collection
+        self.agent = agent
+        self.session = session
+        self.message = message
+        self.policy = policy
+
+    def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any]:
+        """Opens, or finds the operation that an earlier attempt opened."""
+        from recant.ingestion.request import IngestRequest
+
+        request = IngestRequest(tuple(self.sources), self.collection or kb.settings.collection, policy=self.policy)
+        writer = attribution(context, agent=self.agent, session=self.session, message=self.message)
+        operation_id = kb.ingestion.open(request, writer, open_key=open_key(context))
+        self.log.info("Operation %s is open in collection %s", operation_id, request.collection)
+        return {
+            "operation_id": operation_id,
+            "request": request.to_dict(),
+            "datasets": kb.operations.details(operation_id)["datasets"],
+        }
+
+
+class OpenOperationOperator(KnowledgeBaseOperator):
+    """Works for an operation that is open.
+
+    :param operation: what KnowledgeBaseOpenOperator gave.
+    """
+
+    template_fields: Sequence[str] = ("operation",)
+
+    def __init__(self, *, operation: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.operation = operation
+
+    @property
+    def operation_id(self) -> int:
+        """Of the open operation."""
+        return int(self.operation["operation_id"])
+
+    @property
+    def request(self) -> IngestRequest:
+        """What was asked for when it was opened."""
+        from recant.ingestion.request import IngestRequest
+
+        return IngestRequest.from_dict(self.operation["request"])
+
+    def lineage_datasets(self) -> Iterable[Mapping[str, str]]:
+        """The operation's own."""
+        return self.operation["datasets"] if isinstance(self.operation, Mapping) else ()
+
+
+class KnowledgeBasePublishOperator(OpenOperationOperator):
+    """Publishes the operation: all of it is seen from one moment to the next.
+
+    Gives the ingest's report, and an event of the asset `published_knowledge` for the partition named by the operation's
+    id. A retry after the publishing itself went through finds it published and goes on.
+    """
+
+    writes = True
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"outlets": [PUBLISHED_KNOWLEDGE], **kwargs})
+
+    def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any]:
+        """Publishes, unless an earlier attempt did."""
+        report = self._published_before(kb) or kb.ingestion.publish(self.operation_id).to_dict()
+        counts = {name: value for name, value in report.items() if isinstance(value, int)}
+        self.log.info("Published: %s", ", ".join(f"{name} {value}" for name, value in counts.items()))
+        for left_out in report["rejected"]:
+            self.log.warning("Left out: %s (%s) %s", left_out["source"], left_out["code"], left_out["reason"])
+        event = {"kind": "ingest", "collection": self.request.collection, "position": report["position"]}
+        announce(context, self.operation_id, event)
+        self.facets = {"version": version_facet(report["position"])}
+        self.statistics = {"outputStatistics": statistics_facet(report)}
+        return report
+
+    def _published_before(self, kb: KnowledgeBase) -> dict[str, Any] | None:
+        operation = kb.operations.get(self.operation_id)
+        if operation.position is None:
+            return None
+        rejected = kb.operations.details(self.operation_id)["rejected"]
+        known = {"operation_id": operation.operation_id, "position": operation.position, "rejected": rejected}
+        return {**operation.counts, **known}
+
+
+class KnowledgeBaseAbortOperator(OpenOperationOperator):
+    """Aborts the operation where it is still open; nothing of it was or will be seen.
+
+    Made to be the teardown of the task that opened it: it runs whatever happened between, and leaves a published
+    operation alone. The reason is what the failed tasks said.
+    """
+
+    def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any]:
+        """Aborts with the reason, or says that there is nothing to abort."""
+        operation = kb.operations.get(self.operation_id)
+        if operation.state != "open":
+            self.log.info("Operation %s is %s: nothing to abort", self.operation_id, operation.state)
+            return {"operation_id": self.operation_id, "aborted": False}
+        reason = "; ".join(reasons_of_failure(context)) or "the run ended without publishing it"
+        kb.ingestion.abort(self.operation_id, reason, failed=True)
+        self.log.warning("Operation %s is aborted, nothing of it is visible: %s", self.operation_id, reason)
+        return {"operation_id": self.operation_id, "aborted": True, "reason": reason}
+
+
+def open_key(context: Context) -> str:
+    """One for each time that a run of a DAG is started over."""
+    ti, cleared = context["ti"], context["dag_run"].clear_number
+    return f"{ti.dag_id}/{ti.run_id}" + (f"/{cleared}" if cleared else "")
+
+
+def announce(context: Context, operation_id: int, extra: Mapping[str, Any]) -> None:
+    """An event of `published_knowledge` for one operation; nothing where the task doesn't have the asset as outlet."""
+    if PUBLISHED_KNOWLEDGE not in context["task"].outlets:
+        return
+    event = context["outlet_events"][PUBLISHED_KNOWLEDGE]
+    event.extra = {"operation_id": operation_id, **extra}
+    event.add_partitions(str(operation_id))
+
+
+def version_facet(position: int) -> Any:
+    """OpenLineage: a collection's version is the position in the log."""
+    from openlineage.client.facet_v2 import dataset_version_dataset
+
+    return dataset_version_dataset.DatasetVersionDatasetFacet(str(position))
+
+
+def statistics_facet(report: Mapping[str, Any]) -> Any:
+    """OpenLineage: rows written are chunks, files are documents."""
+    from openlineage.client.facet_v2 import output_statistics_output_dataset
+
+    return output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
+        rowCount=report.get("chunks"), fileCount=report.get("documents")
+    )

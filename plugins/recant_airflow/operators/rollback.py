@@ -1,0 +1,219 @@
+"""Taking operations back: plan → approve → apply → verify."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import SkipMixin
+from airflow.sdk.exceptions import AirflowSkipException
+
+from recant_airflow.assets import PUBLISHED_KNOWLEDGE
+from recant_airflow.hooks import KnowledgeBaseHook
+from recant_airflow.links import ApprovalLink
+from recant_airflow.operators.base import KnowledgeBaseOperator, attribution
+from recant_airflow.operators.operation import announce, version_facet
+from recant_airflow.plan_text import certificate_text, dependents_text, plan_text
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from recant.knowledge_base import KnowledgeBase
+    from recant.oplog import Selector
+
+DEFAULT_AGENT = "airflow"
+
+
+class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
+    """Works out what a rollback would withdraw and bring back, stores the plan and shows it in the log.
+
+    Nothing to withdraw: everything after it is skipped, and the run ends well. Under `refuse`, definite dependents
+    outside of what is selected fail the task at once, with the report in the log.
+
+    Gives a summary: plan_id, withdraw, records, revived, agents, sessions, policy, position.
+
+    :param selector: conditions by name, as `recant.oplog.Selector`; None and empty ones don't count.
+    :param policy: `refuse` or `cascade`.
+    :param agent: who asks; None: the user who triggered the run.
+    """
+
+    template_fields: Sequence[str] = ("selector", "policy", "agent")
+    operator_extra_links = (ApprovalLink(),)
+    inherits_from_skipmixin = True
+
+    def __init__(
+        self, *, selector: Mapping[str, Any], policy: str = "refuse", agent: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.selector = selector
+        self.policy = policy
+        self.agent = agent
+
+    def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any] | None:
+        """Plans; raises HasDependents, EmptySelector."""
+        from recant.oplog import Selector
+
+        plan = self._plan(kb, Selector.from_dict(self.selector), context)
+        if not plan["withdraw"]:
+            self.log.info("Nothing to withdraw: what was selected was withdrawn before, or there is no such operation.")
+            self.skip(ti=context["ti"], tasks=context["task"].get_direct_relatives(upstream=False))
+            return None
+        self._show(plan_text(plan))
+        names = ("plan_id", "policy", "position", "withdraw", "records", "revived", "agents", "sessions", "chunks")
+        return {name: plan[name] for name in names if name in plan}
+
+    def _plan(self, kb: KnowledgeBase, selector: Selector, context: Context) -> dict[str, Any]:
+        from recant.errors import HasDependents
+
+        agent = rollback_agent(self.agent, context)
+        try:
+            return kb.rollbacks.plan(selector, policy=self.policy, agent=agent).to_dict()
+        except HasDependents as error:
+            self._show(dependents_text(str(error), error.details))
+            raise
+
+    def _show(self, text: str) -> None:
+        for line in text.splitlines():
+            self.log.info("%s", line)
+
+
+class KnowledgeBaseApproveRollbackOperator(ApprovalOperator):
+    """Waits, without a worker, until a person has approved or rejected the stored plan.
+
+    Rejected, or not answered in time: what comes after is skipped and nothing is changed.
+
+    Gives the answer: chosen_options, responded_by_user, responded_at.
+
+    :param plan: what KnowledgeBasePlanRollbackOperator gave; the stored plan is what is shown and approved.
+    :param timeout_hours: how long to wait for the answer.
+    """
+
+    template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "plan", "timeout_hours")
+
+    def __init__(
+        self,
+        *,
+        plan: Mapping[str, Any],
+        timeout_hours: float = 24,
+        recant_conn_id: str = KnowledgeBaseHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        asked = {"subject": "Roll back?", "defaults": self.REJECT, "response_timeout": timedelta(hours=24)}
+        super().__init__(**{**asked, **kwargs})
+        self.plan = plan
+        self.timeout_hours = timeout_hours
+        self.recant_conn_id = recant_conn_id
+
+    def execute(self, context: Context) -> None:
+        """Puts the plan before a person."""
+        with KnowledgeBaseHook(self.recant_conn_id).get_conn() as kb:
+            plan = kb.rollbacks.load_plan(self.plan["plan_id"]).to_dict()
+        count = len(plan["withdraw"])
+        self.subject = f"Roll back {count} operation{'s' if count != 1 else ''}?"
+        self.body = plan_text(plan)
+        self.response_timeout = timedelta(hours=float(self.timeout_hours))
+        super().execute(context)
+
+
+class KnowledgeBaseApplyRollbackOperator(KnowledgeBaseOperator):
+    """Applies an approved plan, after working it out again under the lock.
+
+    Fails at once with PlanStale, changing nothing, when it would do something else by now than what was approved.
+    Needs the answer of a person: there is no way around it.
+
+    Gives the rollback's report, and an event of the asset `published_knowledge` for the rollback's operation.
+
+    :param plan: what KnowledgeBasePlanRollbackOperator gave.
+    :param approval: what KnowledgeBaseApproveRollbackOperator gave.
+    :param agent: who asks; None: the user who triggered the run.
+    :param message: why.
+    """
+
+    template_fields: Sequence[str] = ("plan", "approval", "agent", "message")
+    writes = True
+
+    def __init__(
+        self,
+        *,
+        plan: Mapping[str, Any],
+        approval: Mapping[str, Any],
+        agent: str | None = None,
+        message: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"outlets": [PUBLISHED_KNOWLEDGE], **kwargs})
+        self.plan = plan
+        self.approval = approval
+        self.agent = agent
+        self.message = message
+        self.datasets: list[dict[str, str]] = []
+
+    def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any]:
+        """Records who approved, and applies."""
+        self.datasets = []
+        plan_id = self.plan["plan_id"]
+        kb.rollbacks.approve(plan_id, approver(self.approval))
+        writer = attribution(context, agent=rollback_agent(self.agent, context), message=self.message)
+        report = kb.rollbacks.apply(plan_id, writer).to_dict()
+        operation_id = report["rollback_operation_id"]
+        self.log.info("%s", report["message"])
+        if operation_id is not None:
+            self.datasets = kb.operations.details(operation_id)["datasets"]
+            position = kb.operations.get(operation_id).position
+            self.facets = {"version": version_facet(position)}
+            announce(context, operation_id, {"kind": "rollback", "position": position})
+        return report
+
+    def lineage_datasets(self) -> Iterable[Mapping[str, str]]:
+        """The rollback's own, known once it is applied."""
+        return self.datasets
+
+
+class KnowledgeBaseVerifyRollbackOperator(KnowledgeBaseOperator):
+    """Checks that what is seen is what would be seen had the withdrawn operations never been published.
+
+    The certificate is in the log; one that doesn't hold fails the task. Gives the certificate.
+
+    :param rollback: what KnowledgeBaseApplyRollbackOperator gave; skipped where that withdrew nothing.
+    """
+
+    template_fields: Sequence[str] = ("rollback",)
+
+    def __init__(self, *, rollback: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rollback = rollback
+
+    def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any]:
+        """Verifies; raises VerificationFailed."""
+        from recant.errors import VerificationFailed
+
+        operation_id = self.rollback["rollback_operation_id"]
+        if operation_id is None:
+            raise AirflowSkipException("Nothing was withdrawn: there is nothing to verify.")
+        certificate = kb.rollbacks.verify(operation_id).to_dict()
+        for line in certificate_text(certificate).splitlines():
+            self.log.info("%s", line)
+        if not certificate["verified"]:
+            raise VerificationFailed(
+                f"What is seen after rollback {operation_id} is not what it should be: see the certificate."
+            )
+        return certificate
+
+
+def rollback_agent(agent: str | None, context: Context) -> str:
+    """Who asks for a rollback: the one named, or the user who triggered the run."""
+    return agent or context["dag_run"].triggering_user_name or DEFAULT_AGENT
+
+
+def approver(approval: Mapping[str, Any]) -> str:
+    """The person who answered. Raises Refused where nobody approved."""
+    from recant.errors import Refused
+
+    approval = approval or {}
+    user = approval.get("responded_by_user") or {}
+    name = user.get("name") or user.get("id")
+    if approval.get("chosen_options") != [ApprovalOperator.APPROVE] or not name:
+        raise Refused("Nobody has approved this plan. Nothing was changed.")
+    return str(name)

@@ -1,0 +1,105 @@
+"""Parameters of the trigger forms, with the schema that refuses a bad value before anything runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Param
+
+COLLECTION = "^[a-z0-9][a-z0-9_.-]{0,62}$"
+SOURCE = r"^(/|~/|dist:.|https?://(?![^/?#]*@).).*$"
+"""Relative paths would depend on where a worker was started, and a login in an address would be copied into events."""
+
+MOMENT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?$"
+"""The format alone is checked only where a package for it happens to be installed."""
+
+
+def sources_param(default: list[str] | None = None) -> Param:
+    """What to ingest; required where there is no default."""
+    return Param(
+        **({} if default is None else {"default": default}),
+        type="array",
+        items={"type": "string", "pattern": SOURCE, "maxLength": 2000},
+        minItems=1,
+        title="Sources",
+        description="One a line: absolute path of a file or folder on the worker, a glob (/data/docs/**/*.md), an "
+        "http(s) address without a login, dist:NAME for an installed Python distribution, dist:* for all of them.",
+    )
+
+
+def collection_param() -> Param:
+    """Where to; made by its first ingest."""
+    return Param(
+        None,
+        type=["null", "string"],
+        pattern=COLLECTION,
+        title="Collection",
+        description="Where to. It comes into being with its first ingest. Empty: the installation's default.",
+    )
+
+
+def agent_param(default: str) -> Param:
+    """Who writes."""
+    return Param(
+        default,
+        type="string",
+        minLength=1,
+        maxLength=200,
+        title="Agent",
+        description="Who writes. What an agent wrote can be taken back by this name.",
+    )
+
+
+def optional_text(title: str, description: str, **schema: Any) -> Param:
+    """A text that may be left out."""
+    return Param(None, type=["null", "string"], title=title, description=description, **schema)
+
+
+def session_param() -> Param:
+    """The agent's session."""
+    return optional_text("Session", "The agent's session, if the work belongs to one.", minLength=1, maxLength=200)
+
+
+def message_param(what: str) -> Param:
+    """Why."""
+    return optional_text("Message", f"Why: kept with the {what}, shown in the log.", maxLength=2000)
+
+
+def policy_param() -> Param:
+    """What the gate does with a bad document."""
+    return Param(
+        "strict",
+        type="string",
+        enum=["strict", "quarantine"],
+        values_display={
+            "strict": "strict: one bad document and nothing is published",
+            "quarantine": "quarantine: bad documents are left out, the rest is published",
+        },
+        title="Policy",
+        description="What the quality gate does with a document that fails a critical expectation.",
+    )
+
+
+def documents_per_batch_param() -> Param:
+    """Size of a mapped task's share."""
+    return Param(
+        200,
+        type="integer",
+        minimum=1,
+        maximum=100_000,
+        title="Documents per batch",
+        description="Each batch is a task of its own, tried again by itself.",
+    )
+
+
+def condition(title: str, description: str, items: str = "string") -> Param:
+    """Values of one condition of a selector; none: the condition is not asked for."""
+    element: dict[str, Any] = {"type": items}
+    element |= {"minimum": 1} if items == "integer" else {"minLength": 1}
+    return Param(None, type=["null", "array"], items=element, title=title, description=description)
+
+
+def moment(title: str, description: str) -> Param:
+    """A time, or none; without a zone it is UTC."""
+    form: dict[str, Any] = {"type": ["null", "string"], "format": "date-time", "pattern": MOMENT}
+    return Param(None, **form, title=title, description=description)

@@ -1,0 +1,142 @@
+"""A rollback's plan, refusal and certificate as Markdown that also reads well in a log.
+
+Names that agents chose (their own, sessions', documents') are shown as code, so that none of them can write a heading, a
+link or an image into what a person approves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+MAX_ROWS = 50
+MAX_NAME_CHARACTERS = 80
+NAME_START = 24
+OPERATION_COLUMNS = ("operation", "position", "why", "certainty", "kind", "agent", "session", "collection", "now")
+
+
+def plan_text(plan: Mapping[str, Any]) -> str:
+    """What is withdrawn, what comes back, who is affected. `plan` is `recant.rollback.Plan.to_dict()`."""
+    withdraw = plan["withdraw"]
+    parts = [
+        f"**Withdraws {_count(len(withdraw), 'operation')}**: {_listed(map(str, withdraw))}. "
+        f"Policy {code(plan['policy'])}, worked out at position {plan['position']}, plan {code(plan['plan_id'])}.",
+        f"Asked for: {_conditions(plan['selector'])}; by {code(plan['agent'])}.",
+        _effects(plan),
+        operations_table(plan["operations"]),
+        _changed_records(plan["sample"]),
+        "Rejecting changes nothing. Once applied, a redo of the rollback brings everything back.",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def dependents_text(message: str, details: Mapping[str, Any]) -> str:
+    """Why a plan was refused, with the whole blast radius."""
+    radius = details.get("blast_radius")
+    if not radius:
+        return message
+    return "\n\n".join([message, _effects(radius), operations_table(radius["operations"])])
+
+
+def certificate_text(certificate: Mapping[str, Any]) -> str:
+    """What was proved about a rollback. `certificate` is `recant.rollback.Certificate.to_dict()`."""
+    verdict = "verified" if certificate["verified"] else "NOT VERIFIED"
+    kinds = [[kind, c["before"], c["after"], c["expected"]] for kind, c in certificate["kinds"].items()]
+    lines = [
+        f"Rollback {certificate['operation_id']} at position {certificate['position']}: {verdict}.",
+        f"Withdrawn: {_listed(map(str, certificate['withdrawn']))}. Approved by {code(certificate['approved_by'])}.",
+        _table(("records", "before", "after", "expected"), kinds),
+        f"digest before   {certificate['digest_before']}\n"
+        f"digest after    {certificate['digest_after']}\n"
+        f"digest expected {certificate['digest_expected']}",
+        certificate["residue"],
+    ]
+    return "\n\n".join(lines)
+
+
+def operations_table(operations: Sequence[Mapping[str, Any]]) -> str:
+    """One line for each operation of a blast radius, the first 50."""
+    rows = [_operation_row(operation) for operation in operations[:MAX_ROWS]]
+    more = len(operations) - len(rows)
+    table = _table(OPERATION_COLUMNS, rows)
+    return f"{table}\n\nand {more} more" if more else table
+
+
+def code(text: Any) -> str:
+    """Foreign text as inline code: one line, cut in the middle, without what would end the code or the table's cell."""
+    if text is None:
+        return "–"
+    line = "".join(c if c.isprintable() else " " for c in str(text)).replace("`", "'").replace("|", "¦").strip()
+    if len(line) > MAX_NAME_CHARACTERS:
+        line = f"{line[:NAME_START]}…{line[NAME_START + 1 - MAX_NAME_CHARACTERS :]}"
+    return f"`{line}`" if line else "–"
+
+
+def _operation_row(operation: Mapping[str, Any]) -> list[str]:
+    via = f" from {operation['via']}" if operation["via"] else ""
+    return [
+        str(operation["operation_id"]),
+        str(operation["position"]),
+        f"{operation['relation']}{via}",
+        operation["certainty"],
+        operation["kind"],
+        code(operation["agent"]),
+        code(operation["session"]),
+        code(operation["collection"]),
+        "seen" if operation["visible"] else "withdrawn",
+    ]
+
+
+def _effects(radius: Mapping[str, Any]) -> str:
+    lines = [
+        f"- withdrawn: {_kinds(radius['records'])}",
+        f"- comes back: {_kinds(radius['revived'])}",
+        f"- gone without a replacement: {_kinds(radius['vanishing'])}",
+        f"- agents: {_listed(map(code, radius['agents']))}",
+        f"- sessions: {_listed(map(code, radius['sessions']))}",
+        f"- datasets: {_listed(sorted({code(d['name']) for d in radius['datasets']}))}",
+    ]
+    if radius["artifacts"]:
+        lines.append(f"- files to be made again: {_listed(code(a.get('path', a)) for a in radius['artifacts'])}")
+    return "\n".join(lines)
+
+
+def _changed_records(sample: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        [row["kind"], code(row["key"]), _head(row, "before"), _head(row, "after")]
+        for row in sample
+        if row["kind"] != "watermark"
+    ][:MAX_ROWS]
+    return _table(("record", "name", "seen now from", "seen afterwards from"), rows) if rows else ""
+
+
+def _head(row: Mapping[str, Any], when: str) -> str:
+    absent = row[f"absent_{when}"] or row[f"{when}_operation"] is None
+    return "absent" if absent else f"operation {row[f'{when}_operation']}"
+
+
+def _conditions(selector: Mapping[str, Any]) -> str:
+    shown = {name: value if isinstance(value, list) else [value] for name, value in selector.items()}
+    return "; ".join(f"{name} {_listed(map(code, values))}" for name, values in shown.items())
+
+
+def _kinds(counts: Mapping[str, int]) -> str:
+    return _listed(f"{count} {kind}" for kind, count in counts.items())
+
+
+def _listed(items: Iterable[str]) -> str:
+    every = list(items)
+    more = [f"and {len(every) - MAX_ROWS} more"] if len(every) > MAX_ROWS else []
+    return ", ".join([*every[:MAX_ROWS], *more]) or "none"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in cells]
+    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    return "\n".join(lines)

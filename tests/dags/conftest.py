@@ -1,0 +1,215 @@
+"""A real Airflow in this process: a home of its own, its metadata in SQLite, and the project's dags/ and plugins/.
+
+Its configuration is read at the first import of Airflow, so the environment is set here, before any.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="recant-airflow-"))
+EVENTS = AIRFLOW_HOME / "events.ndjson"
+APPROVER = "alice"
+PASSWORD = "only for tests"
+
+os.environ.update(
+    {
+        "AIRFLOW_HOME": str(AIRFLOW_HOME),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{APPROVER}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(AIRFLOW_HOME / "passwords.json"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{AIRFLOW_HOME}/airflow.db",
+        "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(AIRFLOW_HOME / "logs"),
+        "AIRFLOW__API__BASE_URL": "http://127.0.0.1:8080",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "only for tests, sixty-four characters long, because it has to be that",
+        "AIRFLOW__OPENLINEAGE__NAMESPACE": "recant",
+        "AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE": "True",  # an event forks a process: only where a test looks at it
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": str(EVENTS), "append": True}),
+        "GX_ANALYTICS_ENABLED": "false",
+    }
+)
+
+
+@pytest.fixture(scope="session")
+def airflow() -> Iterator[Path]:
+    """Airflow's home, its metadata tables made."""
+    (AIRFLOW_HOME / "passwords.json").write_text(json.dumps({APPROVER: PASSWORD}))
+    from airflow.utils.db import initdb
+
+    initdb()
+    yield AIRFLOW_HOME
+    shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
+
+
+@pytest.fixture
+def installation(airflow: Path, database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Recant's environment as its tasks see it; the DSN of a fresh database."""
+    monkeypatch.setenv("RECANT_DSN", database)
+    monkeypatch.setenv("RECANT_HOME", str(tmp_path / "recant"))
+    monkeypatch.setenv("RECANT_EMBEDDER", "local")
+    return database
+
+
+@pytest.fixture
+def kb(installation: str):
+    """The knowledge base that the tasks work on."""
+    import recant
+
+    with recant.connect() as knowledge_base:
+        yield knowledge_base
+
+
+class Run:
+    """A finished run of a DAG."""
+
+    def __init__(self, dag_run: Any) -> None:
+        self.run_id: str = dag_run.run_id
+        self.dag_id: str = dag_run.dag_id
+        self.state = str(dag_run.state)
+        instances = dag_run.get_task_instances()
+        self.states = {(ti.task_id, ti.map_index): str(ti.state) for ti in instances}
+        self.labels = {(ti.task_id, ti.map_index): ti.rendered_map_index for ti in instances}
+        self.tries = {(ti.task_id, ti.map_index): ti.try_number for ti in instances}
+
+    def state_of(self, task_id: str, map_index: int = -1) -> str:
+        """The state that a task ended in."""
+        return self.states[task_id, map_index]
+
+    def xcom(self, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
+        """What a task left for others."""
+        from airflow.models.xcom import XComModel
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            found = session.scalar(
+                XComModel.get_many(
+                    run_id=self.run_id, key=key, task_ids=task_id, dag_ids=self.dag_id, map_indexes=map_index
+                )
+            )
+            return None if found is None else XComModel.deserialize_value(found)
+
+    def announced(self) -> list[tuple[str | None, str]]:
+        """Partition key and kind of the asset events of this run."""
+        from airflow.models.asset import AssetEvent
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        mine = select(AssetEvent).where(AssetEvent.source_run_id == self.run_id)
+        with create_session() as session:
+            return [(event.partition_key, event.extra["kind"]) for event in session.scalars(mine)]
+
+
+@pytest.fixture
+def run_dag(installation: str) -> Callable[..., Run]:
+    """Runs a DAG of the project to its end, in this process. `change` may alter the DAG before."""
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.sdk.lineage import get_hook_lineage_collector
+
+    def run(dag_id: str, conf: dict[str, Any], change: Callable[[Any], None] | None = None) -> Run:
+        get_hook_lineage_collector.cache_clear()
+        dag = DagBag(PROJECT / "dags" / f"{dag_id}.py").dags[dag_id]
+        for task in dag.tasks:
+            _retry_at_once(task)
+        if change:
+            change(dag)
+        return Run(dag.test(run_conf=conf))
+
+    return run
+
+
+def _retry_at_once(task: Any) -> None:
+    from datetime import timedelta
+
+    arguments = getattr(task, "partial_kwargs", None)
+    if arguments is None:
+        task.retry_delay, task.retry_exponential_backoff = timedelta(0), 0
+    else:
+        arguments |= {"retry_delay": timedelta(0), "retry_exponential_backoff": 0}
+
+
+@pytest.fixture(scope="session")
+def api(airflow: Path):
+    """Airflow's REST API in this process, as the user `alice`."""
+    from airflow.api_fastapi.app import create_app
+    from fastapi.testclient import TestClient
+
+    client = TestClient(create_app(apps="core"))
+    answer = client.post("/auth/token", json={"username": APPROVER, "password": PASSWORD})
+    client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    return client
+
+
+class Person:
+    """Someone at the Required Actions page, in a thread: answers the approval of the next run that asks.
+
+    `meanwhile` is done after the question was asked and before it is answered.
+    """
+
+    def __init__(self, api: Any, choice: str, meanwhile: Callable[[], Any] = lambda: None) -> None:
+        self.api = api
+        self.choice = choice
+        self.meanwhile = meanwhile
+        self.asked: dict[str, Any] = {}
+        self.failure: BaseException | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._attend, daemon=True)
+
+    def __enter__(self) -> Person:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop.set()
+        self._thread.join(timeout=30)
+        if self.failure:
+            raise self.failure
+
+    def _attend(self) -> None:
+        try:
+            while not self._stop.wait(0.2) and not self.asked:
+                self._answer()
+        except BaseException as error:
+            self.failure = error
+
+    def _answer(self) -> None:
+        waiting = self.api.get("/api/v2/dags/~/dagRuns/~/hitlDetails", params={"response_received": False})
+        waiting.raise_for_status()
+        for detail in waiting.json()["hitl_details"]:
+            ti = detail["task_instance"]
+            path = (
+                f"/api/v2/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/-1/hitlDetails"
+            )
+            answer = self.api.patch(path, json={"chosen_options": [self.choice], "params_input": {}})
+            answer.raise_for_status()
+            self.asked = detail
+
+
+@pytest.fixture
+def person(api: Any) -> Callable[..., Person]:
+    """Answers with `Approve` or `Reject` while a run goes on: `with person("Approve") as someone:`."""
+    return lambda choice, **options: Person(api, choice, **options)
+
+
+@pytest.fixture
+def events() -> Callable[[str], list[dict[str, Any]]]:
+    """What Airflow's OpenLineage provider told of a run, in the order told."""
+
+    def told(run_id: str) -> list[dict[str, Any]]:
+        every = [json.loads(line) for line in EVENTS.read_text().splitlines()] if EVENTS.exists() else []
+        return [e for e in every if e["run"]["facets"].get("airflow", {}).get("dagRun", {}).get("run_id") == run_id]
+
+    return told

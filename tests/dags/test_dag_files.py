@@ -1,0 +1,82 @@
+"""What every DAG file keeps to, and what its form refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.airflow
+
+
+@pytest.fixture(scope="module")
+def dag_bag(airflow: Path):
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(PROJECT / "dags")
+
+
+@pytest.fixture(scope="module")
+def known_dags(airflow: Path) -> None:
+    """The project's DAGs as the DAG processor would have stored them."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+
+    manager = DagBundlesManager()
+    manager.sync_bundles_to_db()
+    for bundle in manager.get_all_dag_bundles():
+        bundle.initialize()
+        bag = BundleDagBag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
+        sync_bag_to_db(bag, bundle.name, bundle.version)
+
+
+def test_every_dag_file_can_be_imported(dag_bag):
+    """No DAG file raises when Airflow parses it."""
+    assert dag_bag.import_errors == {}
+
+
+def test_a_file_is_named_after_its_dag(dag_bag):
+    """There is one DAG a file, and the file's name is the DAG's id."""
+    assert {Path(dag.fileloc).stem: dag.dag_id for dag in dag_bag.dags.values()} == {
+        path.stem: path.stem for path in (PROJECT / "dags").glob("*.py")
+    }
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "conf", "complaint"),
+    [
+        ("ingest_documents", {}, "sources"),
+        ("ingest_documents", {"sources": []}, "sources"),
+        ("ingest_documents", {"sources": ["docs/relative.md"]}, "sources"),
+        ("ingest_documents", {"sources": ["https://me:secret@example.org/page"]}, "sources"),
+        ("ingest_documents", {"sources": ["/docs"], "collection": "No Spaces"}, "collection"),
+        ("ingest_documents", {"sources": ["/docs"], "policy": "careless"}, "policy"),
+        ("ingest_documents", {"sources": ["/docs"], "agent": ""}, "agent"),
+        ("ingest_documents", {"sources": ["/docs"], "documents_per_batch": 0}, "documents_per_batch"),
+        ("rollback_knowledge", {"operations": ["all"]}, "operations"),
+        ("rollback_knowledge", {"since": "yesterday"}, "since"),
+        ("rollback_knowledge", {"policy": "force"}, "policy"),
+        ("rollback_knowledge", {"approval_timeout_hours": 0}, "approval_timeout_hours"),
+    ],
+)
+def test_a_bad_value_is_refused_before_anything_runs(api, known_dags, dag_id, conf, complaint):
+    """Triggering with a value that the form's schema doesn't allow is answered with 400, naming the parameter."""
+    answer = api.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"conf": conf, "logical_date": None})
+    assert answer.status_code == 400
+    assert complaint in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "conf"),
+    [
+        ("ingest_documents", {"sources": ["/data/docs", "~/notes/**/*.md", "dist:*", "https://example.org/?at=@me"]}),
+        ("bootstrap_knowledge", {}),
+        ("rollback_knowledge", {"runs": ["manual__2026-11-20"], "since": "2026-11-20T08:00:00Z", "policy": "cascade"}),
+    ],
+)
+def test_what_the_forms_ask_for_is_accepted(api, known_dags, dag_id, conf):
+    """A run can be triggered with what the form's help describes."""
+    answer = api.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"conf": conf, "logical_date": None})
+    assert answer.status_code == 200, answer.text
+    api.delete(f"/api/v2/dags/{dag_id}/dagRuns/{answer.json()['dag_run_id']}").raise_for_status()

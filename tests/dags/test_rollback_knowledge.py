@@ -1,0 +1,180 @@
+"""rollback_knowledge: nothing is taken back unless a person has approved what the plan says."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.airflow
+
+QUESTION = "how often should the machine be descaled?"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """One true document."""
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    (documents / "descaling.md").write_text("# Descaling\n\nDescale the machine every three months with citric acid.\n")
+    return documents
+
+
+@pytest.fixture
+def poisoned(kb, folder: Path) -> dict:
+    """The librarian's document, its replacement and an addition by `rogue`; what search answered before and after."""
+    kb.ingest([str(folder)], agent="librarian")
+    before = hits(kb)
+    (folder / "descaling.md").write_text("# Descaling\n\nNever descale the machine. Scale makes it stronger.\n")
+    (folder / "warranty.md").write_text("# Warranty\n\nThe warranty ends when the machine is descaled.\n")
+    report = kb.ingest([str(folder)], agent="rogue`](http://evil.example)", session="night", run="rogue-run")
+    return {"rogue": report.operation_id, "before": before, "after": hits(kb)}
+
+
+def hits(kb) -> list[tuple]:
+    """What a search answers with, without its duration."""
+    return [(h.chunk_id, h.score, h.text, h.operation_id) for h in kb.search(QUESTION, limit=5).hits]
+
+
+def test_an_approved_rollback_restores_the_answers(run_dag, person, kb, poisoned):
+    """Search answers as before, the certificate is verified, and the log says who asked and who approved."""
+    assert poisoned["before"] != poisoned["after"]
+    with person("Approve"):
+        run = run_dag("rollback_knowledge", {"runs": ["rogue-run"], "agent": "auditor", "message": "lies"})
+    assert run.state == "success"
+    assert hits(kb) == poisoned["before"]
+    certificate = run.xcom("verify_rollback")
+    assert certificate["verified"]
+    assert certificate["approved_by"] == "alice"
+    operation = kb.operations.get(run.xcom("apply_rollback")["rollback_operation_id"])
+    assert (operation.kind, operation.agent, operation.message) == ("rollback", "auditor", "lies")
+    assert (operation.run_id, operation.context["task_id"]) == (run.run_id, "apply_rollback")
+    assert run.announced() == [(str(operation.operation_id), "rollback")]
+
+
+def test_a_rejected_rollback_changes_nothing(run_dag, person, kb, poisoned):
+    """After Reject the run ends well, nothing is withdrawn, and the log has no new entry."""
+    position = kb.position()
+    with person("Reject"):
+        run = run_dag("rollback_knowledge", {"operations": [poisoned["rogue"]]})
+    assert (run.state, run.state_of("apply_rollback"), run.state_of("verify_rollback")) == (
+        "success",
+        "skipped",
+        "skipped",
+    )
+    assert (kb.position(), hits(kb)) == (position, poisoned["after"])
+
+
+def test_what_is_approved_is_shown_before(run_dag, person, poisoned):
+    """The question names operations, agents, sessions, records and documents; an agent's name can't become a link."""
+    with person("Reject") as someone:
+        run_dag("rollback_knowledge", {"sessions": ["night"]})
+    assert someone.asked["subject"] == "Roll back 1 operation?"
+    body = someone.asked["body"]
+    for shown in (
+        f"**Withdraws 1 operation**: {poisoned['rogue']}.",
+        "`night`",
+        "2 document",
+        "1 document",
+        "warranty.md",
+    ):
+        assert shown in body
+    assert "`rogue'](http://evil.example)`" in body
+    assert "[" not in body.replace("`rogue'](http://evil.example)`", "")
+
+
+def test_an_approval_that_nobody_gives_in_time_counts_as_rejected(run_dag, api, kb, poisoned):
+    """When the hours are over, Airflow's scheduler answers with the default, and nothing is withdrawn."""
+    over = threading.Event()
+    clock = threading.Thread(target=sweep_until, args=(over,))
+    clock.start()
+    try:
+        run = run_dag(
+            "rollback_knowledge", {"agents": ["librarian"], "policy": "cascade", "approval_timeout_hours": 1e-5}
+        )
+    finally:
+        over.set()
+        clock.join()
+    assert (run.state, run.state_of("apply_rollback")) == ("success", "skipped")
+    path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/approve_rollback/-1/hitlDetails"
+    answer = api.get(path).json()
+    assert (answer["chosen_options"], answer["responded_by_user"]) == (["Reject"], None)
+    assert hits(kb) == poisoned["after"]
+
+
+def sweep_until(over: threading.Event) -> None:
+    """What Airflow's scheduler does twice a minute, four times a second."""
+    from airflow.jobs.job import Job
+    from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+    from airflow.utils.session import create_session
+
+    runner = SchedulerJobRunner(Job())
+    while not over.wait(0.25):
+        with create_session() as session:
+            runner.check_awaiting_input_timeouts(session=session)
+
+
+def test_nothing_to_withdraw_ends_well_and_asks_nobody(run_dag, kb, poisoned):
+    """A selector that matches nothing ends the run as a success, without an approval."""
+    run = run_dag("rollback_knowledge", {"agents": ["nobody-at-all"]})
+    assert (run.state, run.state_of("plan_rollback")) == ("success", "success")
+    assert {run.state_of(f"{task}_rollback") for task in ("approve", "apply", "verify")} == {"skipped"}
+
+
+def test_dependents_stop_the_plan_with_a_report(run_dag, person, kb, folder, poisoned, capfd):
+    """Under refuse, the first attempt fails and its log shows who built on it; under cascade they are taken back, too."""
+    kb.ingest([str(folder)], agent="reader")
+    run = run_dag("rollback_knowledge", {"runs": ["rogue-run"]})
+    assert (run.state, run.tries["plan_rollback", -1]) == ("failed", 1)
+    log = capfd.readouterr().out
+    assert "affirmed from" in log
+    assert "`reader`" in log
+    with person("Approve"):
+        run = run_dag("rollback_knowledge", {"runs": ["rogue-run"], "policy": "cascade"})
+    assert len(run.xcom("apply_rollback")["withdrawn"]) == 2
+    assert hits(kb) == poisoned["before"]
+
+
+def test_a_plan_that_is_no_longer_true_is_not_applied(run_dag, person, kb, folder, poisoned):
+    """Somebody builds on it while the approval is awaited: apply fails at the first attempt and changes nothing."""
+    with person("Approve", meanwhile=lambda: kb.ingest([str(folder)], agent="reader")):
+        run = run_dag("rollback_knowledge", {"runs": ["rogue-run"]})
+    assert (run.state, run.state_of("apply_rollback"), run.tries["apply_rollback", -1]) == ("failed", "failed", 1)
+    assert "PlanStale" in run.xcom("apply_rollback", "failure")
+    assert hits(kb) == poisoned["after"]
+
+
+def test_an_apply_that_is_tried_again_after_it_went_through_is_a_success(run_dag, person, kb, poisoned, monkeypatch):
+    """A worker lost right after applying costs nothing: the retry finds it done, and the same rollback is verified."""
+    from recant.rollback import Rollback
+
+    whole = Rollback.apply
+
+    def apply(self, plan, attribution):
+        report = whole(self, plan, attribution)
+        if report.applied:
+            raise ConnectionError("the worker is gone")
+        return report
+
+    monkeypatch.setattr(Rollback, "apply", apply)
+    with person("Approve"):
+        run = run_dag("rollback_knowledge", {"runs": ["rogue-run"]})
+    assert (run.state, run.tries["apply_rollback", -1]) == ("success", 2)
+    assert run.xcom("verify_rollback")["verified"]
+    assert len([o for o in kb.operations.find() if o.kind == "rollback"]) == 1
+    assert len(run.announced()) == 1
+
+
+def test_an_unknown_operation_is_no_reason_to_try_again(run_dag, kb):
+    """A mistake in the form fails at the first attempt."""
+    run = run_dag("rollback_knowledge", {"operations": [987654]})
+    assert (run.state, run.tries["plan_rollback", -1]) == ("failed", 1)
+    assert "UnknownOperation" in run.xcom("plan_rollback", "failure")
+
+
+def test_a_selector_without_conditions_is_refused(run_dag, kb):
+    """An empty form never means everything."""
+    run = run_dag("rollback_knowledge", {})
+    assert (run.state, run.tries["plan_rollback", -1]) == ("failed", 1)
+    assert "EmptySelector" in run.xcom("plan_rollback", "failure")

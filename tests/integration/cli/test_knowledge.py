@@ -1,0 +1,133 @@
+"""`ingest` and `search`, with real embeddings."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from tests.integration.cli.command_line import Run
+
+INGEST_KEYS = {
+    "operation_id", "position", "documents", "unchanged", "removed", "chunks", "embedded", "reused", "rejected", "seconds",
+}  # fmt: skip
+HIT_KEYS = {"rank", "score", "chunk_id", "document_id", "source", "text", "operation_id", "quality"}
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    """A folder with two documents and one that can't be read as text."""
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    (folder / "cats.md").write_text("# Cats\n\nCats sleep most of the day and hunt mice at night.\n", "utf-8")
+    (folder / "ships.md").write_text("# Ships\n\nA ship crosses the ocean under sail.\n", "utf-8")
+    (folder / "noise.md").write_bytes(bytes(range(256)) * 20)
+    return folder
+
+
+def test_ingest_as_json(recant: Run, shelf: Path) -> None:
+    """The report, with what was left out and why; nothing else on standard output."""
+    ended = recant("ingest", shelf, "--json", "--agent", "librarian", "--session", "s", "--run", "r", "-m", "first")
+    report = ended.document
+    assert ended.code == 0
+    assert report.keys() >= INGEST_KEYS
+    assert (report["documents"], report["chunks"], report["embedded"]) == (2, 2, 2)
+    assert [(Path(r["source"]).name, r["code"]) for r in report["rejected"]] == [("noise.md", "binary")]
+    written = recant("log", "--json").document["operations"][0]
+    assert (written["agent"], written["session"], written["run_id"], written["message"]) == (
+        "librarian",
+        "s",
+        "r",
+        "first",
+    )
+
+
+def test_ingest_as_text(recant: Run, shelf: Path) -> None:
+    """What it came to in a sentence, and what was left out in a table."""
+    text = recant("ingest", shelf).out
+    assert "is published at position 1" in text
+    assert "2 documents" in text
+    assert "noise.md" in text
+    assert "nothing new" not in text
+
+
+def test_again_costs_nothing_and_says_so(recant: Run, shelf: Path) -> None:
+    """Unchanged documents are counted as such, and no embedding is computed."""
+    recant("ingest", shelf)
+    again = recant("ingest", shelf, "--json").document
+    assert (again["documents"], again["unchanged"], again["embedded"]) == (0, 2, 0)
+
+
+def test_search_finds_by_meaning(recant: Run, shelf: Path) -> None:
+    """The hits, best first, with what is promised of each."""
+    position = recant("ingest", shelf, "--json").document["position"]
+    ended = recant("search", "feline animals", "--json")
+    found = ended.document
+    assert ended.code == 0
+    assert found["position"] == position
+    assert [Path(hit["source"]).name for hit in found["hits"]] == ["cats.md", "ships.md"]
+    assert found["hits"][0].keys() >= HIT_KEYS
+    assert [hit["rank"] for hit in found["hits"]] == [1, 2]
+    text = recant("search", "feline animals", "--limit", "1").out
+    assert "cats.md" in text
+    assert "Cats sleep" in text
+    assert "ships.md" not in text
+
+
+def test_a_batch_is_a_line_a_query(recant: Run, shelf: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One JSON document a line, in the order asked, the same as one by one; blank lines are passed over."""
+    recant("ingest", shelf)
+    questions = tmp_path / "questions.txt"
+    questions.write_text("feline animals\n\nsailing\n", "utf-8")
+    lines = [json.loads(line) for line in recant("search", "--batch", questions, "--limit", "1").out.splitlines()]
+    assert [(line["query"], Path(line["hits"][0]["source"]).name) for line in lines] == [
+        ("feline animals", "cats.md"),
+        ("sailing", "ships.md"),
+    ]
+    assert lines[1]["hits"] == recant("search", "sailing", "--limit", "1", "--json").document["hits"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("sailing\n"))
+    assert json.loads(recant("search", "--batch", "-").out)["query"] == "sailing"
+
+
+def test_search_as_of_filters_and_sessions(recant: Run, shelf: Path) -> None:
+    """An earlier position, a condition on metadata, and a session are all asked for by flags."""
+    recant("ingest", shelf / "cats.md")
+    recant("ingest", shelf / "ships.md")
+
+    def found(*flags: str) -> list[str]:
+        hits = recant("search", "anything", "--json", *flags).document["hits"]
+        return sorted(Path(hit["source"]).name for hit in hits)
+
+    assert found() == ["cats.md", "ships.md"]
+    assert found("--as-of", "1") == ["cats.md"]
+    assert found("--as-of", "0") == []
+    assert found("--filter", f"source={shelf}/ships.md") == ["ships.md"]
+    assert found("--filter", "title=Cats", "--filter", "title=Ships") == ["cats.md", "ships.md"]
+    assert found("--session", "nobody") == ["cats.md", "ships.md"]
+    assert "Nothing found" in recant("search", "anything", "--filter", "title=Dogs").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["search", "x", "--collection", "nope"], "nope"),
+        (["search", "x", "--mode", "keyword"], "isn't available yet"),
+        (["search", "   "], ""),
+        (["search", "--batch", "/no/such/file"], "No such file"),
+        (["ingest", "/tmp", "--collection", "NOT a name"], "NOT a name"),
+    ],
+)
+def test_wrong_questions_are_usage_errors(recant: Run, arguments: list[str], words: str) -> None:
+    """Exit code 2 and a line that says what is wrong."""
+    ended = recant(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert words in ended.err
+
+
+def test_a_missing_source_is_rejected_by_name(recant: Run, shelf: Path) -> None:
+    """The rest goes on."""
+    report = recant("ingest", shelf / "cats.md", shelf / "dogs.md", "--json").document
+    assert report["documents"] == 1
+    assert [(Path(r["source"]).name, r["code"]) for r in report["rejected"]] == [("dogs.md", "missing")]

@@ -1,0 +1,318 @@
+"""An OpenLineage event rendered from a row of the log."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+from tests.openlineage_reader import read_event
+
+from recant.lineage.events import render_event
+from recant.lineage.facets import OPERATION_SCHEMA, STATES, web_address
+from recant.settings import read_settings
+
+RUN = "01932b5e-8a5c-7d4e-9c7a-1f2e3d4c5b6a"
+PARENT = "01932b5e-8a5c-7d4e-9c7a-000000000001"
+ROOT = "01932b5e-8a5c-7d4e-9c7a-000000000002"
+AIRFLOW = {
+    "parent_run_id": PARENT,
+    "parent_job_name": "ingest_documents.write",
+    "parent_job_namespace": "recant",
+    "root_run_id": ROOT,
+    "root_job_name": "ingest_documents",
+    "root_job_namespace": "recant",
+}
+GIT = {"git_commit": "abc123", "git_branch": "main", "repository": "https://me:pass@git.example.org/a/recant.git"}
+
+
+def logged(**changes: Any) -> dict[str, Any]:
+    """A row of the query read_events: a published ingest of a folder, unless changed."""
+    row: dict[str, Any] = {
+        "event_id": 7,
+        "event_type": "COMPLETE",
+        "event_time": datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2))),
+        "operation_id": 3,
+        "position": 2,
+        "kind": "ingest",
+        "agent": "alice",
+        "session": "s1",
+        "run_id": "manual__1",
+        "lineage_run_id": RUN,
+        "message": "first load",
+        "reason": None,
+        "counts": {"documents": 4, "chunks": 40},
+        "context": {},
+        "collection": "docs",
+        "datasets": [
+            {"direction": "input", "namespace": "file", "name": "/srv/docs", "dimensions": None},
+            {
+                "direction": "output",
+                "namespace": "postgres://recant",
+                "name": "recant.recant.docs",
+                "dimensions": 384,
+            },
+        ],
+        "quality": [],
+        "verdicts": [],
+    }
+    return row | changes
+
+
+def found(name: str, success: bool, checked: int, unexpected: int, severity: str = "critical") -> dict[str, Any]:
+    """One expectation's outcome as the gate stores it."""
+    return {
+        "name": name,
+        "expectation": "expect_column_values_to_be_between",
+        "column": "vector_norm",
+        "field": "vector",
+        "severity": severity,
+        "success": success,
+        "checked": checked,
+        "unexpected": unexpected,
+    }
+
+
+def render(**changes: Any) -> dict[str, Any]:
+    """The event of such a row; OpenLineage's own classes can read it."""
+    event = render_event(logged(**changes), namespace="recant")
+    read_event(event)
+    return event
+
+
+def operation(event: dict[str, Any]) -> dict[str, Any]:
+    """The recant_operation facet."""
+    return event["run"]["facets"]["recant_operation"]  # type: ignore[no-any-return]
+
+
+def test_a_published_operation_is_a_completed_run() -> None:
+    """Run, type, time in UTC, job and datasets are the operation's."""
+    event = render()
+    assert (event["run"]["runId"], event["eventType"]) == (RUN, "COMPLETE")
+    assert event["eventTime"] == "2026-11-20T10:00:00.123456Z"
+    assert (event["job"]["namespace"], event["job"]["name"]) == ("recant", "ingest.docs")
+    assert [d["name"] for d in event["inputs"]] == ["/srv/docs"]
+    assert [d["name"] for d in event["outputs"]] == ["recant.recant.docs"]
+    assert event["schemaURL"] == "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
+
+
+def test_the_facet_says_what_the_log_says() -> None:
+    """Who, where, what and how much are in recant_operation."""
+    facet = operation(render())
+    assert {k: v for k, v in facet.items() if not k.startswith("_")} == {
+        "operation_id": 3,
+        "position": 2,
+        "kind": "ingest",
+        "state": "published",
+        "agent": "alice",
+        "session": "s1",
+        "run_id": "manual__1",
+        "message": "first load",
+        "collection": "docs",
+        "counts": {"documents": 4, "chunks": 40},
+    }
+    assert facet["_schemaURL"] == OPERATION_SCHEMA
+
+
+def test_the_job_is_a_batch_of_recant_owned_by_the_agent() -> None:
+    """The job's type and its owner are named."""
+    facets = render()["job"]["facets"]
+    assert (facets["jobType"]["processingType"], facets["jobType"]["integration"]) == ("BATCH", "RECANT")
+    assert facets["jobType"]["jobType"] == "OPERATION"
+    assert facets["ownership"]["owners"] == [{"name": "agent:alice", "type": "AGENT"}]
+
+
+def test_a_collections_version_is_the_position() -> None:
+    """The output's version is the position, its rows are the chunks, its columns are those a reader sees."""
+    (output,) = render()["outputs"]
+    assert output["facets"]["version"]["datasetVersion"] == "2"
+    assert output["outputFacets"]["outputStatistics"]["rowCount"] == 40
+    assert output["facets"]["schema"]["fields"][-1]["type"] == "halfvec(384)"
+
+
+@pytest.mark.parametrize("event_type", ["START", "ABORT", "FAIL"])
+def test_what_is_not_published_has_no_position(event_type: str) -> None:
+    """Only a COMPLETE carries a version and row counts, whatever became of the operation until it is delivered."""
+    event = render(event_type=event_type)
+    assert "position" not in operation(event)
+    assert "version" not in event["outputs"][0]["facets"]
+    assert event["outputs"][0]["outputFacets"] == {}
+    assert operation(event)["state"] == STATES[event_type]
+
+
+@pytest.mark.parametrize("event_type", ["COMPLETE", "ABORT", "FAIL"])
+def test_a_run_ends_with_the_datasets_it_began_with(event_type: str) -> None:
+    """Inputs and outputs are the same on START and on every end, as Marquez forgets edges that the end leaves out."""
+
+    def edges(event: dict[str, Any]) -> list[tuple[str, str]]:
+        return [(d["namespace"], d["name"]) for d in event["inputs"] + event["outputs"]]
+
+    assert edges(render(event_type="START")) == edges(render(event_type=event_type))
+
+
+@pytest.mark.parametrize("event_type", ["ABORT", "FAIL"])
+def test_an_aborted_operation_says_why(event_type: str) -> None:
+    """The reason of the abort is the run's error message; without one it says that."""
+    message = render(event_type=event_type, reason="the gate failed")["run"]["facets"]["errorMessage"]
+    assert (message["message"], message["programmingLanguage"]) == ("the gate failed", "PYTHON")
+    silent = render(event_type=event_type)["run"]["facets"]["errorMessage"]
+    assert silent["message"] == "no reason given"
+    assert "errorMessage" not in render()["run"]["facets"]
+
+
+def test_a_rollback_names_what_it_withdrew() -> None:
+    """A control operation's verdicts are in its facet: hidden operations with their runs, and shown ones."""
+    verdicts = [
+        {"operation_id": 1, "run_id": PARENT, "shows": False},
+        {"operation_id": 2, "run_id": ROOT, "shows": True},
+    ]
+    event = render(kind="rollback", collection=None, counts={}, verdicts=verdicts)
+    facet = operation(event)
+    assert (facet["withdrew"], facet["withdrew_runs"], facet["brought_back"]) == ([1], [PARENT], [2])
+    assert event["job"]["name"] == "rollback"
+    assert event["outputs"][0]["outputFacets"] == {}
+    assert "withdrew" not in operation(render(kind="rollback", event_type="START", verdicts=verdicts))
+
+
+def test_a_run_under_airflow_names_its_parent_and_root() -> None:
+    """Parent and root come from the operation's context, and the job stands under its parent's name."""
+    event = render(context=AIRFLOW)
+    parent = event["run"]["facets"]["parent"]
+    assert (parent["run"]["runId"], parent["job"]["name"]) == (PARENT, "ingest_documents.write")
+    assert (parent["root"]["run"]["runId"], parent["root"]["job"]["name"]) == (ROOT, "ingest_documents")
+    assert event["job"]["name"] == "ingest_documents.write.ingest.docs"
+
+
+@pytest.mark.parametrize("missing", ["parent_run_id", "parent_job_name", "parent_job_namespace"])
+def test_half_a_parent_is_none(missing: str) -> None:
+    """A parent without id, name or namespace is left out rather than sent as an invalid facet."""
+    event = render(context={k: v for k, v in AIRFLOW.items() if k != missing})
+    assert "parent" not in event["run"]["facets"]
+    assert event["job"]["name"] == "ingest.docs"
+
+
+def test_a_parent_whose_id_is_no_uuid_is_left_out() -> None:
+    """OpenLineage's run ids are UUIDs: an Airflow run id in its place is no parent; a root may be missing alone."""
+    assert "parent" not in render(context={**AIRFLOW, "parent_run_id": "manual__1"})["run"]["facets"]
+    rootless = render(context={**AIRFLOW, "root_run_id": "scheduled__1"})["run"]["facets"]["parent"]
+    assert "root" not in rootless
+
+
+def test_the_code_that_wrote_is_named_without_passwords() -> None:
+    """Commit, branch and a repository that a browser can open; its user and password are nowhere in the event."""
+    event = render(context=GIT)
+    source = event["job"]["facets"]["sourceCodeLocation"]
+    assert source["url"] == "https://git.example.org/a/recant/tree/abc123"
+    assert (source["type"], source["version"], source["branch"]) == ("git", "abc123", "main")
+    assert operation(event)["git"]["commit"] == "abc123"
+    assert "pass" not in json.dumps(event)
+
+
+def test_a_commit_without_a_remote_is_kept_in_our_own_facet() -> None:
+    """sourceCodeLocation needs an address; without one the commit is in recant_operation only."""
+    event = render(context={"git_commit": "abc123"})
+    assert operation(event)["git"] == {"commit": "abc123"}
+    assert "sourceCodeLocation" not in event["job"]["facets"]
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("git@github.com:recant/recant.git", "https://github.com/recant/recant"),
+        ("ssh://git@example.org:22/a/b.git", "https://example.org/a/b"),
+        ("http://user:pw@localhost:3000/a/b/", "http://localhost:3000/a/b"),
+        ("https://github.com/recant/recant", "https://github.com/recant/recant"),
+        ("/srv/git/recant", None),
+        ("file:///srv/git/recant", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_remote_becomes_an_address(remote: str | None, address: str | None) -> None:
+    """Every usual form of a git remote leads to the page of the repository, or to nothing."""
+    assert web_address(remote) == address
+
+
+def test_a_nominal_time_is_passed_on() -> None:
+    """The schedule's time is in the event when the context has it and it can be read."""
+    start = "2026-11-20T00:00:00+00:00"
+    facet = render(context={"nominal_start_time": start})["run"]["facets"]["nominalTime"]
+    assert facet["nominalStartTime"] == start
+    assert "nominalTime" not in render(context={"nominal_start_time": "yesterday"})["run"]["facets"]
+    assert "nominalTime" not in render(context={"nominal_start_time": None})["run"]["facets"]
+
+
+def test_the_gates_findings_are_assertions_on_the_collection() -> None:
+    """One assertion an expectation, added up over the batches; it holds only where every batch did."""
+    quality = [
+        [found("unit_vector", True, 100, 0), found("title", False, 100, 3, "info")],
+        [found("unit_vector", False, 50, 2), found("title", True, 50, 0, "info")],
+    ]
+    event = render(event_type="FAIL", quality=quality)
+    norm, title = event["outputs"][0]["facets"]["dataQualityAssertions"]["assertions"]
+    assert (norm["success"], norm["severity"], norm["actual"]) == (False, "error", "2 of 150 rows unexpected")
+    assert (norm["column"], norm["name"]) == ("vector", "unit_vector")
+    assert (title["success"], title["severity"]) == (False, "info")
+    assert "dataQualityAssertions" not in render()["outputs"][0]["facets"]
+
+
+def test_a_foreign_output_has_no_facets_of_a_collection() -> None:
+    """An export's file gets neither our columns nor our version."""
+    file = {"direction": "output", "namespace": "file", "name": "/srv/export.csv", "dimensions": None}
+    (output,) = render(datasets=[file], quality=[[found("unit_vector", True, 1, 0)]])["outputs"]
+    assert (output["facets"], output["outputFacets"]) == ({}, {})
+
+
+def test_a_collection_can_be_an_input() -> None:
+    """What is read from a collection shows the same columns as what is written to it."""
+    read = {"direction": "input", "namespace": "postgres://recant", "name": "recant.recant.docs", "dimensions": None}
+    (found_input,) = render(datasets=[read])["inputs"]
+    assert found_input["facets"]["schema"]["fields"][-1]["type"] == "halfvec"
+
+
+rows = st.builds(
+    logged,
+    event_type=st.sampled_from(sorted(STATES)),
+    kind=st.sampled_from(["ingest", "rollback", "store_knowledge"]),
+    agent=st.text(min_size=1, max_size=20),
+    session=st.none() | st.text(min_size=1),
+    message=st.text(),
+    reason=st.none() | st.text(),
+    position=st.integers(1, 2**62),
+    counts=st.dictionaries(st.text(min_size=1), st.integers() | st.floats(allow_nan=False) | st.none()),
+    context=st.dictionaries(st.sampled_from([*AIRFLOW, *GIT, "nominal_start_time"]), st.text() | st.none()),
+    event_time=st.datetimes(min_value=datetime(2020, 1, 1), timezones=st.just(UTC)),
+)
+
+
+@given(rows)
+def test_any_row_gives_a_valid_event_and_always_the_same(row: dict[str, Any]) -> None:
+    """Whatever people write into messages, agents and contexts, the event is OpenLineage, and equal when redelivered."""
+    event = render_event(row, namespace="recant")
+    read_event(event)
+    assert json.loads(json.dumps(event, allow_nan=False)) == render_event(row, namespace="recant")
+
+
+@given(rows)
+def test_our_facet_keeps_to_its_published_schema(row: dict[str, Any]) -> None:
+    """recant_operation validates against the schema that its _schemaURL points at."""
+    facet = operation(render_event(row, namespace="recant"))
+    schema_validator().validate({"recant_operation": facet})
+
+
+def schema_validator() -> Draft202012Validator:
+    """The schema of docs/reference, with what it takes from OpenLineage's core written out here."""
+    path = read_settings({}).project_root / "docs" / "reference" / "schemas" / "recant_operation-1-0-0.json"
+    required = {"type": "object", "required": ["_producer", "_schemaURL"]}
+    core = {"$id": "https://openlineage.io/spec/2-0-2/OpenLineage.json", "$defs": {"RunFacet": required}}
+    schema = json.loads(path.read_text("utf-8"))
+    assert schema["$id"] == OPERATION_SCHEMA.partition("#")[0]
+    known: Registry[Any] = Registry().with_resource(
+        core["$id"], Resource.from_contents({"$schema": schema["$schema"], **core})
+    )
+    return Draft202012Validator({**schema, "required": ["recant_operation"]}, registry=known)
