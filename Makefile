@@ -38,7 +38,7 @@ up: $(READY) ## Start PostgreSQL, the embedder, the lineage relay and Airflow
 	@$(BIN)/recant up $(ARGS)
 
 down: ## Stop all of it; data is kept
-	@if [ -x $(BIN)/recant ]; then $(BIN)/recant down $(ARGS); else echo 'Nothing to stop: there is no .venv'; fi
+	@if [ -e $(READY) ]; then $(BIN)/recant down $(ARGS); else echo 'Nothing to stop: nothing was ever set up here'; fi
 
 status: $(READY) ## What runs, and where
 	@$(BIN)/recant status $(ARGS)
@@ -60,7 +60,7 @@ lint: $(READY) ## Check style, types and the direction of imports
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@PYTHONPATH=include:plugins $(BIN)/lint-imports
 
 format: $(READY) ## Put the code into shape
 	@$(BIN)/ruff check --fix $(CODE)

@@ -21,8 +21,8 @@ BEGIN
         NULL;  -- another database of this server was migrated at the same moment
       END;
     END IF;
-    IF NOT pg_has_role(current_user, name, 'MEMBER') THEN
-      EXECUTE format('GRANT %I TO CURRENT_USER', name);
+    IF NOT pg_has_role(current_user, name, 'SET') THEN  -- who may create roles isn't thereby a member of them
+      EXECUTE format('GRANT %I TO CURRENT_USER WITH INHERIT TRUE, SET TRUE', name);
     END IF;
   END LOOP;
 END $$;

@@ -142,7 +142,7 @@ CREATE TYPE plan_state AS ENUM ('open', 'applied', 'expired');
 CREATE TABLE rollback_plan (
   id           uuid PRIMARY KEY,
   state        plan_state NOT NULL DEFAULT 'open',
-  kind         text NOT NULL CHECK (kind IN ('rollback', 'redo')),
+  kind         text NOT NULL CHECK (kind IN ('rollback', 'redo', 'quarantine', 'release', 'restore')),
   selector     jsonb NOT NULL,
   policy       text NOT NULL,
   position     bigint NOT NULL,

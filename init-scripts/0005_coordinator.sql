@@ -455,14 +455,14 @@ BEGIN
   IF p_kind NOT IN ('rollback', 'redo', 'quarantine', 'release', 'restore') THEN
     RAISE EXCEPTION 'kind "%" carries no verdicts', p_kind USING ERRCODE = 'RC002';
   END IF;
+  IF coalesce(cardinality(p_operations), 0) = 0 THEN
+    RAISE EXCEPTION 'a % without verdicts would change nothing', p_kind USING ERRCODE = 'RC006';
+  END IF;
   IF EXISTS (SELECT FROM unnest(p_operations) x (id) LEFT JOIN operation o ON o.id = x.id WHERE o.life IS DISTINCT FROM 'published') THEN
     RAISE EXCEPTION 'verdicts are about published operations only' USING ERRCODE = 'RC002';
   END IF;
   PERFORM lock_log();
   SELECT array_agg(f.operation_id), array_agg(f.visible) INTO flipped_ids, flipped_shows FROM flips(p_operations, p_shows) f;
-  IF flipped_ids IS NULL THEN
-    RAISE EXCEPTION 'nothing would change' USING ERRCODE = 'RC006';
-  END IF;
   INSERT INTO operation (kind, control, agent, session, run_id, lineage_run_id, message, parameters, context, base_position, opened_at)
   VALUES (p_kind, true, p_agent, p_session, p_run_id, p_lineage_run_id, coalesce(p_message, ''), p_parameters, p_context,
           log_position(), clock_timestamp())

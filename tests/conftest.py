@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -28,8 +30,15 @@ def reachable_folder() -> Iterator[Path]:
 
     Not under pytest's own: every new session closes that one to other users, and as root the server is one.
     """
-    with TemporaryDirectory(prefix="recant-tests-") as name:
+    with TemporaryDirectory(prefix="recant-tests-", dir=roomy_memory()) as name:
         yield Path(name)
+
+
+def roomy_memory() -> str | None:
+    """A file system in memory where there is plenty of both: clusters and clones then cost no disk writes."""
+    shared = Path("/dev/shm")
+    roomy = shared.is_dir() and shutil.disk_usage(shared).free > 2 * 1024**3
+    return str(shared) if roomy and psutil.virtual_memory().available > 4 * 1024**3 else None
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ def ingestion_flow(*, documents_per_batch: Any, **opened_with: Any) -> None:
     """Adds the tasks to the DAG that is being defined: open → list → write each batch → gate → retire → publish.
 
     Opening is a setup and aborting its teardown: however the tasks between end, by failure, kill, or a person who marks
-    the run as failed, an operation that wasn't published is aborted, and clearing any of them opens a new one.
+    the run as failed, an operation that wasn't published is aborted and the run fails; clearing any of them opens anew.
 
     :param opened_with: what KnowledgeBaseOpenOperator takes.
     """
@@ -58,4 +58,4 @@ def ingestion_flow(*, documents_per_batch: Any, **opened_with: Any) -> None:
     published = KnowledgeBasePublishOperator(task_id="publish", operation=operation)
     aborted = KnowledgeBaseAbortOperator(task_id="abort_unpublished", operation=opened.output)
     opened >> listed >> written >> checked >> retired >> published
-    published >> aborted.as_teardown(setups=opened)
+    published >> aborted.as_teardown(setups=opened, on_failure_fail_dagrun=True)

@@ -21,9 +21,10 @@ class ApprovalLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Address of the approval's page; empty where no approval follows."""
+        from airflow.providers.standard.operators.hitl import ApprovalOperator
         from airflow.sdk.configuration import conf
 
-        waiting = [task.task_id for task in operator.downstream_list if hasattr(task, "response_timeout")]
+        waiting = [task.task_id for task in operator.downstream_list if isinstance(task, ApprovalOperator)]
         if not waiting:
             return ""
         base_url = (conf.get("api", "base_url", fallback="") or "").rstrip("/")

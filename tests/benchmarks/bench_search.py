@@ -2,7 +2,7 @@
 
 10,000 documents of ten chunks, ten documents an operation; a tenth of the documents have a second version, half of
 those withdrawn. The plain table holds exactly the chunks that are seen, with their text. Both search with
-ef_search = 200, prepared, in binary, taking turns.
+ef_search = 200, prepared, in binary, taking turns, each on a connection of its own.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def make_plain(database: Database, dsn: str) -> None:
 
 @dataclass
 class Contest:
-    """The ways to search, over one connection."""
+    """The ways to search, each over a connection with its own settings."""
 
     connection: Connection
     around: Neighbourhood
@@ -89,15 +89,16 @@ class Contest:
 
 def measure(database: Database, dsn: str, queries: Vectors) -> list[Measure]:
     """Median, 95th percentile and recall of plain pgvector, of our statement, and of the whole call."""
-    with database.snapshot() as connection:
+    with database.snapshot() as connection, database.connection() as plain:
         around = Neighbourhood(connection, read_scope(connection, COLLECTION, as_of=None, session=None), "", {}, {})
         around.prepare_index(EF_SEARCH)
-        contest = Contest(connection, around)
+        plain.execute(f"SET hnsw.ef_search = {EF_SEARCH}")
+        contest = Contest(plain, around)
         vectors = [HalfVector(query) for query in queries]
         times, recall = _take_turns(contest, vectors)
     searcher = Searcher(database, lambda text: queries[0])
     calls = _timed(lambda q: searcher.search(None, vector=q, collection=COLLECTION), list(queries))
-    return _report(times, recall, calls, len(queries))
+    return _report(times, recall, calls)
 
 
 def _take_turns(contest: Contest, vectors: list[Any]) -> tuple[dict[str, list[float]], dict[str, float]]:
@@ -108,7 +109,7 @@ def _take_turns(contest: Contest, vectors: list[Any]) -> tuple[dict[str, list[fl
     for number, vector in enumerate(vectors):
         ways: list[tuple[str, Callable[[Any], list[int]]]] = [("plain", contest.plain), ("ours", contest.ours)]
         for name, way in ways if number % 2 else reversed(ways):
-            times[name].append(milliseconds(lambda way=way, vector=vector: way(vector)))
+            times[name].append(milliseconds(way, vector))
     for vector in vectors[:100]:
         truth = set(contest.exact(vector))
         shared["plain"].append(len(truth & set(contest.plain(vector))) / len(truth))
@@ -119,10 +120,10 @@ def _take_turns(contest: Contest, vectors: list[Any]) -> tuple[dict[str, list[fl
 def _timed(call: Callable[[Any], Any], arguments: list[Any]) -> list[float]:
     for argument in arguments[:20]:
         call(argument)
-    return [milliseconds(lambda argument=argument: call(argument)) for argument in arguments]
+    return [milliseconds(call, argument) for argument in arguments]
 
 
-def _report(times: dict[str, list[float]], recall: dict[str, float], calls: list[float], count: int) -> list[Measure]:
+def _report(times: dict[str, list[float]], recall: dict[str, float], calls: list[float]) -> list[Measure]:
     plain, ours = median(times["plain"]), median(times["ours"])
     return [
         Measure("plain pgvector, median", plain, "ms"),

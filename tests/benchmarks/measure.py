@@ -53,10 +53,10 @@ def stopwatch() -> Iterator[Stopwatch]:
     watch.seconds = time.perf_counter() - started
 
 
-def milliseconds(call: Callable[[], Any]) -> float:
+def milliseconds(call: Callable[..., Any], *arguments: Any) -> float:
     """Wall-clock time of one call."""
     with stopwatch() as watch:
-        call()
+        call(*arguments)
     return watch.seconds * 1000
 
 

@@ -168,8 +168,13 @@ class Writer:
 
 def control_parameters(kind: str, operations: Sequence[int], *, shows: bool) -> list[object]:
     """What CONTROL is bound to."""
-    empty = [json_parameter(value) for value in ({}, {}, [], {})]
-    return [kind, new_run_id(), *empty, list(operations), [shows] * len(operations)]
+    parameters, context, datasets, counts = (
+        json_parameter({}),
+        json_parameter({}),
+        json_parameter([]),
+        json_parameter({}),
+    )
+    return [kind, new_run_id(), parameters, context, datasets, counts, list(operations), [shows] * len(operations)]
 
 
 def text_hash(text: str) -> bytes:

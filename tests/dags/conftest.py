@@ -10,10 +10,13 @@ import os
 import shutil
 import tempfile
 import threading
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -43,6 +46,46 @@ os.environ.update(
     }
 )
 
+GUIDE = """# Espresso machines
+
+A guide for people who make coffee at home.
+
+## Descaling
+
+Descale the espresso machine every three months with citric acid, one spoon to a litre of water. Let it run through
+twice, then rinse with clear water until the smell is gone.
+
+## Grinding
+
+Grind beans right before brewing. A finer grind slows the water and makes the coffee bitter when it is too fine.
+"""
+BIRDS = """# Barn swallows
+
+Barn swallows build their nests of mud under roofs and come back to the same nest each spring. They catch insects in
+flight and gather on wires before they leave for the south.
+"""
+CODE = '''"""Temperatures."""
+
+
+def fahrenheit(celsius: float) -> float:
+    """Convert degrees Celsius to degrees Fahrenheit."""
+    return celsius * 9 / 5 + 32
+'''
+
+
+@pytest.fixture(scope="session")
+def documents_in() -> Callable[[Path], Path]:
+    """Makes a folder of two Markdown files and a Python file."""
+
+    def make(parent: Path) -> Path:
+        folder = parent / "documents"
+        folder.mkdir()
+        for name, text in (("espresso.md", GUIDE), ("swallows.md", BIRDS), ("temperature.py", CODE)):
+            (folder / name).write_text(text)
+        return folder
+
+    return make
+
 
 @pytest.fixture(scope="session")
 def airflow() -> Iterator[Path]:
@@ -58,10 +101,50 @@ def airflow() -> Iterator[Path]:
 @pytest.fixture
 def installation(airflow: Path, database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """Recant's environment as its tasks see it; the DSN of a fresh database."""
-    monkeypatch.setenv("RECANT_DSN", database)
-    monkeypatch.setenv("RECANT_HOME", str(tmp_path / "recant"))
-    monkeypatch.setenv("RECANT_EMBEDDER", "local")
+    point_at(database, tmp_path, monkeypatch)
     return database
+
+
+def point_at(dsn: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process, and so its tasks, work on a database; what is kept beside it goes to the folder."""
+    monkeypatch.setenv("RECANT_DSN", dsn)
+    monkeypatch.setenv("RECANT_HOME", str(folder / "recant"))
+    monkeypatch.setenv("RECANT_EMBEDDER", "local")
+
+
+@pytest.fixture(scope="module")
+def new_database(postgres: Any) -> Iterator[Callable[[str], str]]:
+    """Clones databases that live as long as the module: takes a template's name, gives a DSN."""
+    made: list[str] = []
+
+    def execute(statement: str) -> None:
+        with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as connection:
+            connection.execute(statement)
+
+    def clone(template: str) -> str:
+        made.append(f"module_{uuid.uuid4().hex[:12]}")
+        execute(f"CREATE DATABASE {made[-1]} TEMPLATE {template} STRATEGY file_copy")
+        return postgres.dsn(made[-1])
+
+    yield clone
+    for name in made:
+        execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def on_database(airflow: Path) -> Callable[[str, Path], AbstractContextManager[Any]]:
+    """For what a module's tests share: `with on_database(dsn, folder) as kb:`, the environment pointing there."""
+
+    @contextmanager
+    def opened(dsn: str, folder: Path) -> Iterator[Any]:
+        import recant
+
+        with pytest.MonkeyPatch.context() as patch:
+            point_at(dsn, folder, patch)
+            with recant.connect() as knowledge_base:
+                yield knowledge_base
+
+    return opened
 
 
 @pytest.fixture
@@ -113,22 +196,76 @@ class Run:
             return [(event.partition_key, event.extra["kind"]) for event in session.scalars(mine)]
 
 
+@pytest.fixture(scope="module")
+def run_on(airflow: Path) -> Callable[..., Run]:
+    """For what a module's tests share: `run_on(dag_id, conf)`, on the database that the environment names."""
+    return run_to_its_end
+
+
 @pytest.fixture
 def run_dag(installation: str) -> Callable[..., Run]:
     """Runs a DAG of the project to its end, in this process. `change` may alter the DAG before."""
+    return run_to_its_end
+
+
+def run_to_its_end(dag_id: str, conf: dict[str, Any], change: Callable[[Any], None] | None = None) -> Run:
+    """The same, on the database that the environment names."""
+    dag = _dag(dag_id)
+    if change:
+        change(dag)
+    return Run(dag.test(run_conf=conf))
+
+
+@pytest.fixture
+def clear(api: Any) -> Callable[..., Run]:
+    """Clears tasks of a finished run, as a person does in the user interface, and runs it to its end again."""
+
+    def clear_and_run(run: Run, *task_ids: str) -> Run:
+        what = {"dag_run_id": run.run_id, "dry_run": False, "only_failed": False, "include_downstream": True}
+        answer = api.post(
+            f"/api/v2/dags/{run.dag_id}/clearTaskInstances", json={**what, "task_ids": [*task_ids] or None}
+        )
+        answer.raise_for_status()
+        return _resume(run)
+
+    return clear_and_run
+
+
+def _dag(dag_id: str) -> Any:
+    """A fresh copy of a DAG, as another process would have it."""
     from airflow.dag_processing.dagbag import DagBag
     from airflow.sdk.lineage import get_hook_lineage_collector
 
-    def run(dag_id: str, conf: dict[str, Any], change: Callable[[Any], None] | None = None) -> Run:
-        get_hook_lineage_collector.cache_clear()
-        dag = DagBag(PROJECT / "dags" / f"{dag_id}.py").dags[dag_id]
-        for task in dag.tasks:
-            _retry_at_once(task)
-        if change:
-            change(dag)
-        return Run(dag.test(run_conf=conf))
+    get_hook_lineage_collector.cache_clear()
+    dag = DagBag(PROJECT / "dags" / f"{dag_id}.py").dags[dag_id]
+    for task in dag.tasks:
+        _retry_at_once(task)
+    return dag
 
-    return run
+
+def _resume(run: Run) -> Run:
+    """What the scheduler does with a run that was cleared; the loop of `dag.test`, which only starts new ones."""
+    from airflow.models.dagrun import DagRun
+    from airflow.sdk.definitions.dag import _run_task
+    from airflow.serialization.serialized_objects import DagSerialization
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    dag = _dag(run.dag_id)
+    with create_session() as session:
+        dag_run = session.scalars(select(DagRun).where(DagRun.run_id == run.run_id)).one()
+        dag_run.dag = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+        dag_run.state = "running"
+        while dag_run.state == "running":
+            for ti in dag_run.update_state(session=session)[0]:
+                ti.try_number += 1
+                ti.state = "scheduled"
+            session.commit()
+            for ti in dag_run.get_task_instances(session=session):
+                if ti.state == "scheduled":
+                    _run_task(ti=ti, task=dag.task_dict[ti.task_id])
+            session.expire_all()
+        return Run(dag_run)
 
 
 def _retry_at_once(task: Any) -> None:
@@ -189,6 +326,7 @@ class Person:
         waiting = self.api.get("/api/v2/dags/~/dagRuns/~/hitlDetails", params={"response_received": False})
         waiting.raise_for_status()
         for detail in waiting.json()["hitl_details"]:
+            self.meanwhile()
             ti = detail["task_instance"]
             path = (
                 f"/api/v2/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/-1/hitlDetails"
@@ -204,7 +342,7 @@ def person(api: Any) -> Callable[..., Person]:
     return lambda choice, **options: Person(api, choice, **options)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def events() -> Callable[[str], list[dict[str, Any]]]:
     """What Airflow's OpenLineage provider told of a run, in the order told."""
 

@@ -43,6 +43,24 @@ def test_a_file_is_named_after_its_dag(dag_bag):
     }
 
 
+def test_every_dag_explains_itself(dag_bag):
+    """A description, a page of documentation, tags, an owner, and help on each field of its form."""
+    for dag in dag_bag.dags.values():
+        assert dag.description
+        assert dag.doc_md
+        assert "recant" in dag.tags
+        assert {task.owner for task in dag.tasks} == {"recant"}
+        assert all(param.schema["title"] and param.description for param in dag.params.values())
+
+
+def test_every_task_is_tried_again(dag_bag):
+    """Two retries with a growing delay, all of them over before an operation's lease of 15 minutes is."""
+    for dag in dag_bag.dags.values():
+        for task in dag.tasks:
+            assert task.retries == 2
+            assert (task.retries + 1) * task.max_retry_delay.total_seconds() < 900
+
+
 @pytest.mark.parametrize(
     ("dag_id", "conf", "complaint"),
     [
@@ -80,3 +98,20 @@ def test_what_the_forms_ask_for_is_accepted(api, known_dags, dag_id, conf):
     answer = api.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"conf": conf, "logical_date": None})
     assert answer.status_code == 200, answer.text
     api.delete(f"/api/v2/dags/{dag_id}/dagRuns/{answer.json()['dag_run_id']}").raise_for_status()
+
+
+def test_the_reference_names_every_dag_parameter_and_task(dag_bag):
+    """docs/reference/dags.md leaves none out."""
+    page = (PROJECT / "docs/reference/dags.md").read_text("utf-8")
+    for dag in dag_bag.dags.values():
+        assert f"## {dag.dag_id}" in page
+        assert [name for name in [*dag.params, *dag.task_ids] if f"`{name}`" not in page] == []
+
+
+def test_the_reference_names_every_operator_and_what_it_takes(dag_bag):
+    """docs/reference/operators.md leaves none out, of those that the DAGs use."""
+    page = (PROJECT / "docs/reference/operators.md").read_text("utf-8")
+    tasks = [task for dag in dag_bag.dags.values() for task in dag.tasks]
+    assert [task.task_type for task in tasks if f"| `{task.task_type}` |" not in page] == []
+    own = {field for task in tasks for field in task.template_fields} - {"subject", "body"}
+    assert [field for field in own if f"`{field}`" not in page] == []

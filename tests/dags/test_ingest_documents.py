@@ -2,60 +2,28 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.airflow
 
-GUIDE = """# Espresso machines
-
-A guide for people who make coffee at home.
-
-## Descaling
-
-Descale the espresso machine every three months with citric acid, one spoon to a litre of water. Let it run through
-twice, then rinse with clear water until the smell is gone.
-
-## Grinding
-
-Grind beans right before brewing. A finer grind slows the water and makes the coffee bitter when it is too fine.
-"""
-BIRDS = """# Barn swallows
-
-Barn swallows build their nests of mud under roofs and come back to the same nest each spring. They catch insects in
-flight and gather on wires before they leave for the south.
-"""
-CODE = '''"""Temperatures."""
-
-
-def fahrenheit(celsius: float) -> float:
-    """Convert degrees Celsius to degrees Fahrenheit."""
-    return celsius * 9 / 5 + 32
-'''
-PICTURE = base64.b64encode(bytes(range(256)) * 90).decode()
-"""One word of 30,000 letters: a single unknown token to the model, and no text to find."""
+INVISIBLE = "\u200b" * 50
+"""Zero-width spaces: a file that isn't empty, and nothing in it to read."""
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(documents_in, tmp_path: Path) -> Path:
     """Two Markdown files and a Python file."""
-    documents = tmp_path / "documents"
-    documents.mkdir()
-    (documents / "espresso.md").write_text(GUIDE)
-    (documents / "swallows.md").write_text(BIRDS)
-    (documents / "temperature.py").write_text(CODE)
-    return documents
+    return documents_in(tmp_path)
 
 
 @pytest.fixture
 def ingest(run_dag, folder: Path):
-    """Runs the DAG over the folder, one document a batch unless told otherwise."""
+    """Runs the DAG over the folder, two documents a batch unless told otherwise."""
 
     def run(change=None, **conf):
         return run_dag("ingest_documents", {"sources": [str(folder)], "documents_per_batch": 2, **conf}, change)
@@ -81,57 +49,12 @@ def rows(kb, operation_id: int) -> dict[str, int]:
     return dict(counted)
 
 
-def test_a_run_publishes_its_documents_as_one_operation(ingest, kb, folder):
-    """What the folder holds is found by search afterwards, under one operation with the attribution that was given."""
-    run = ingest(agent="barista", session="s-1", message="first load")
-    assert run.state == "success"
-    report = run.xcom("publish")
-    assert (report["documents"], report["rejected"]) == (3, [])
-    best = kb.search("how often to remove limescale", limit=1).hits[0]
-    assert (Path(best.source).name, best.operation_id) == ("espresso.md", report["operation_id"])
-    operation = kb.operations.get(report["operation_id"])
-    assert (operation.agent, operation.session, operation.message) == ("barista", "s-1", "first load")
-    assert operation.run_id == run.run_id
-    assert len(kb.operations.find()) == 1
-
-
-def test_the_operation_knows_the_task_that_opened_it(ingest, kb):
-    """Its context names DAG, run and task, and an OpenLineage parent and root that are real run ids."""
-    run = ingest()
-    context = kb.operations.get(run.xcom("publish")["operation_id"]).context
-    assert (context["dag_id"], context["dag_run_id"], context["task_id"]) == (
-        "ingest_documents",
-        run.run_id,
-        "open_operation",
-    )
-    assert (context["parent_job_name"], context["root_job_name"]) == (
-        "ingest_documents.open_operation",
-        "ingest_documents",
-    )
-    assert context["parent_job_namespace"] == "recant"
-    assert uuid.UUID(context["parent_run_id"]) != uuid.UUID(context["root_run_id"])
-
-
-def test_batches_are_tasks_with_a_name(ingest):
-    """Three documents, two a batch: two mapped tasks, each with its share in an XCom of its own."""
-    run = ingest()
-    assert [run.state_of("write_batch", index) for index in (0, 1)] == ["success", "success"]
-    assert [len(run.xcom("list_batches", f"batch-{number}")) for number in (0, 1)] == [2, 1]
-    assert [run.xcom("write_batch", map_index=index)["documents"] for index in (0, 1)] == [2, 1]
-    assert run.labels["write_batch", 1] == "batch-1: 1 documents"
-
-
-def test_a_second_run_finds_all_unchanged(ingest, kb):
-    """Nothing is written and no embedding computed when the sources are as they were."""
+def test_only_what_changed_is_done_again(ingest, kb, folder):
+    """A second run finds all unchanged and computes no embedding; what is gone from the folder is found no more."""
     ingest()
     report = ingest().xcom("publish")
     assert (report["documents"], report["unchanged"], report["chunks"], report["embedded"]) == (0, 3, 0, 0)
     assert visible_sources(kb) == {"espresso.md", "swallows.md", "temperature.py"}
-
-
-def test_a_document_that_is_gone_is_retired(ingest, kb, folder):
-    """What was deleted from the folder is no longer found after the next run."""
-    ingest()
     (folder / "swallows.md").unlink()
     assert ingest().xcom("publish")["removed"] == 1
     assert visible_sources(kb) == {"espresso.md", "temperature.py"}
@@ -145,16 +68,15 @@ def test_a_listing_without_documents_is_published_without_batches(ingest, kb, tm
     assert [r["code"] for r in run.xcom("publish")["rejected"]] == ["missing"]
 
 
-def test_publishing_announces_a_partition_named_by_the_operation(ingest):
-    """The run leaves one asset event, whose partition key is the operation's id."""
-    run = ingest()
-    assert run.announced() == [(str(run.xcom("publish")["operation_id"]), "ingest")]
+def test_a_failing_gate_aborts_the_run_and_nothing_is_visible(ingest, kb, folder, events):
+    """The run ends as failed, the operation as aborted with the gate's reason, at the first attempt.
 
+    Its lineage event says so, and keeps the edge that the start had.
+    """
+    from airflow.providers.openlineage.utils.selective_enable import enable_lineage
 
-def test_a_failing_gate_aborts_the_run_and_nothing_is_visible(ingest, kb, folder):
-    """The run ends as failed, the operation as aborted with the gate's reason, at the first attempt."""
-    (folder / "picture.md").write_text(f"# A picture\n\n{PICTURE}\n")
-    run = ingest()
+    (folder / "invisible.md").write_text(INVISIBLE)
+    run = ingest(lambda dag: enable_lineage(dag.get_task("check_quality")))
     assert run.state == "failed"
     assert (run.state_of("check_quality"), run.tries["check_quality", -1]) == ("failed", 1)
     assert run.state_of("publish") == "upstream_failed"
@@ -162,14 +84,17 @@ def test_a_failing_gate_aborts_the_run_and_nothing_is_visible(ingest, kb, folder
     assert operation.state == "aborted"
     assert "check_quality: GateFailed" in operation.reason
     assert visible_sources(kb) == set()
+    gate = [e for e in events(run.run_id) if e["job"]["name"].endswith(".check_quality")]
+    assert [e["eventType"] for e in gate] == ["START", "FAIL"]
+    assert [e["outputs"][0]["name"] for e in gate] == ["recant.recant.knowledge"] * 2
 
 
 def test_quarantine_leaves_the_bad_document_out(ingest, kb, folder):
     """Under the policy quarantine the rest is published, and the report names what was left out."""
-    (folder / "picture.md").write_text(f"# A picture\n\n{PICTURE}\n")
+    (folder / "invisible.md").write_text(INVISIBLE)
     run = ingest(policy="quarantine")
     assert run.state == "success"
-    assert [Path(r["source"]).name for r in run.xcom("publish")["rejected"]] == ["picture.md"]
+    assert [Path(r["source"]).name for r in run.xcom("publish")["rejected"]] == ["invisible.md"]
     assert visible_sources(kb) == {"espresso.md", "swallows.md", "temperature.py"}
 
 
@@ -269,3 +194,56 @@ def test_an_operation_is_opened_once_however_often_the_task_is_tried(ingest, kb,
     assert run.state == "success"
     assert len(calls) == 2
     assert len({*calls}) == len(kb.operations.find()) == 1
+
+
+@pytest.fixture
+def failed(ingest) -> object:
+    """A run whose second batch could not be written."""
+    from recant_airflow.operators.ingestion import KnowledgeBaseIngestBatchOperator
+
+    whole = KnowledgeBaseIngestBatchOperator.work
+
+    def work(self, knowledge_base, context):
+        if context["ti"].map_index == 1:
+            raise OSError("no route to the embedder")
+        return whole(self, knowledge_base, context)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KnowledgeBaseIngestBatchOperator, "work", work)
+        run = ingest()
+    assert run.state == "failed"
+    return run
+
+
+def test_a_failed_run_that_is_cleared_as_a_whole_starts_over(failed, clear, kb):
+    """It opens a new operation, with the same run id, and publishes it."""
+    run = clear(failed)
+    assert run.state == "success"
+    assert [(o.state, o.run_id) for o in kb.operations.find()] == [("published", run.run_id), ("aborted", run.run_id)]
+    assert visible_sources(kb) == {"espresso.md", "swallows.md", "temperature.py"}
+
+
+def test_clearing_a_part_of_a_failed_run_never_publishes_a_part(failed, clear, kb):
+    """The cleared batch finds its operation aborted and fails at once; what was opened anew is aborted as well."""
+    run = clear(failed, "write_batch")
+    assert run.state == "failed"
+    assert "OperationClosed" in run.xcom("write_batch", "failure", map_index=1)
+    assert [o.state for o in kb.operations.find()] == ["aborted", "aborted"]
+    assert visible_sources(kb) == set()
+
+
+def test_a_run_that_a_person_marks_as_failed_is_aborted(ingest, api, kb, monkeypatch):
+    """Marked while the gate is at work: nothing after it runs but the teardown, which aborts the operation."""
+    from recant_airflow.operators.ingestion import KnowledgeBaseGateOperator
+
+    def work(self, knowledge_base, context):
+        ti = context["ti"]
+        marked = api.patch(f"/api/v2/dags/{ti.dag_id}/dagRuns/{ti.run_id}", json={"state": "failed"})
+        marked.raise_for_status()
+
+    monkeypatch.setattr(KnowledgeBaseGateOperator, "work", work)
+    run = ingest()
+    assert run.state == "failed"
+    assert (run.state_of("publish"), run.state_of("abort_unpublished")) == ("skipped", "failed")
+    assert [o.state for o in kb.operations.find()] == ["aborted"]
+    assert visible_sources(kb) == set()

@@ -12,24 +12,36 @@ pytestmark = pytest.mark.airflow
 QUESTION = "how often should the machine be descaled?"
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """One true document."""
-    documents = tmp_path / "documents"
-    documents.mkdir()
-    (documents / "descaling.md").write_text("# Descaling\n\nDescale the machine every three months with citric acid.\n")
-    return documents
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the agents ingest."""
+    return tmp_path_factory.mktemp("documents")
+
+
+@pytest.fixture(scope="module")
+def history(new_database, migrated_template: str, on_database, folder: Path, tmp_path_factory) -> dict:
+    """A database with the librarian's document, its replacement and an addition by `rogue`; what search answered."""
+    dsn = new_database(migrated_template)
+    with on_database(dsn, tmp_path_factory.mktemp("home")) as kb:
+        (folder / "descaling.md").write_text(
+            "# Descaling\n\nDescale the machine every three months with citric acid.\n"
+        )
+        kb.ingest([str(folder)], agent="librarian")
+        before = hits(kb)
+        (folder / "descaling.md").write_text("# Descaling\n\nNever descale the machine. Scale makes it stronger.\n")
+        (folder / "warranty.md").write_text("# Warranty\n\nThe warranty ends when the machine is descaled.\n")
+        report = kb.ingest([str(folder)], agent="rogue`](http://evil.example)", session="night", run="rogue-run")
+        return {"dsn": dsn, "rogue": report.operation_id, "before": before, "after": hits(kb)}
 
 
 @pytest.fixture
-def poisoned(kb, folder: Path) -> dict:
-    """The librarian's document, its replacement and an addition by `rogue`; what search answered before and after."""
-    kb.ingest([str(folder)], agent="librarian")
-    before = hits(kb)
-    (folder / "descaling.md").write_text("# Descaling\n\nNever descale the machine. Scale makes it stronger.\n")
-    (folder / "warranty.md").write_text("# Warranty\n\nThe warranty ends when the machine is descaled.\n")
-    report = kb.ingest([str(folder)], agent="rogue`](http://evil.example)", session="night", run="rogue-run")
-    return {"rogue": report.operation_id, "before": before, "after": hits(kb)}
+def installation(history: dict, new_database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A copy of that database for each test."""
+    dsn = new_database(history["dsn"].rpartition("/")[2])
+    monkeypatch.setenv("RECANT_DSN", dsn)
+    monkeypatch.setenv("RECANT_HOME", str(tmp_path / "recant"))
+    monkeypatch.setenv("RECANT_EMBEDDER", "local")
+    return dsn
 
 
 def hits(kb) -> list[tuple]:
@@ -37,13 +49,13 @@ def hits(kb) -> list[tuple]:
     return [(h.chunk_id, h.score, h.text, h.operation_id) for h in kb.search(QUESTION, limit=5).hits]
 
 
-def test_an_approved_rollback_restores_the_answers(run_dag, person, kb, poisoned):
+def test_an_approved_rollback_restores_the_answers(run_dag, person, kb, history):
     """Search answers as before, the certificate is verified, and the log says who asked and who approved."""
-    assert poisoned["before"] != poisoned["after"]
+    assert history["before"] != history["after"]
     with person("Approve"):
         run = run_dag("rollback_knowledge", {"runs": ["rogue-run"], "agent": "auditor", "message": "lies"})
     assert run.state == "success"
-    assert hits(kb) == poisoned["before"]
+    assert hits(kb) == history["before"]
     certificate = run.xcom("verify_rollback")
     assert certificate["verified"]
     assert certificate["approved_by"] == "alice"
@@ -53,27 +65,29 @@ def test_an_approved_rollback_restores_the_answers(run_dag, person, kb, poisoned
     assert run.announced() == [(str(operation.operation_id), "rollback")]
 
 
-def test_a_rejected_rollback_changes_nothing(run_dag, person, kb, poisoned):
+def test_a_rejected_rollback_changes_nothing(run_dag, person, api, kb, history):
     """After Reject the run ends well, nothing is withdrawn, and the log has no new entry."""
     position = kb.position()
     with person("Reject"):
-        run = run_dag("rollback_knowledge", {"operations": [poisoned["rogue"]]})
+        run = run_dag("rollback_knowledge", {"operations": [history["rogue"]]})
     assert (run.state, run.state_of("apply_rollback"), run.state_of("verify_rollback")) == (
         "success",
         "skipped",
         "skipped",
     )
-    assert (kb.position(), hits(kb)) == (position, poisoned["after"])
+    assert (kb.position(), hits(kb)) == (position, history["after"])
+    links = api.get(f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/plan_rollback/links").json()
+    assert links["extra_links"]["Approval"].endswith("/tasks/approve_rollback/required_actions")
 
 
-def test_what_is_approved_is_shown_before(run_dag, person, poisoned):
+def test_what_is_approved_is_shown_before(run_dag, person, history):
     """The question names operations, agents, sessions, records and documents; an agent's name can't become a link."""
     with person("Reject") as someone:
         run_dag("rollback_knowledge", {"sessions": ["night"]})
     assert someone.asked["subject"] == "Roll back 1 operation?"
     body = someone.asked["body"]
     for shown in (
-        f"**Withdraws 1 operation**: {poisoned['rogue']}.",
+        f"**Withdraws 1 operation**: {history['rogue']}.",
         "`night`",
         "2 document",
         "1 document",
@@ -84,7 +98,7 @@ def test_what_is_approved_is_shown_before(run_dag, person, poisoned):
     assert "[" not in body.replace("`rogue'](http://evil.example)`", "")
 
 
-def test_an_approval_that_nobody_gives_in_time_counts_as_rejected(run_dag, api, kb, poisoned):
+def test_an_approval_that_nobody_gives_in_time_counts_as_rejected(run_dag, api, kb, history):
     """When the hours are over, Airflow's scheduler answers with the default, and nothing is withdrawn."""
     over = threading.Event()
     clock = threading.Thread(target=sweep_until, args=(over,))
@@ -100,7 +114,7 @@ def test_an_approval_that_nobody_gives_in_time_counts_as_rejected(run_dag, api, 
     path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/approve_rollback/-1/hitlDetails"
     answer = api.get(path).json()
     assert (answer["chosen_options"], answer["responded_by_user"]) == (["Reject"], None)
-    assert hits(kb) == poisoned["after"]
+    assert hits(kb) == history["after"]
 
 
 def sweep_until(over: threading.Event) -> None:
@@ -115,14 +129,14 @@ def sweep_until(over: threading.Event) -> None:
             runner.check_awaiting_input_timeouts(session=session)
 
 
-def test_nothing_to_withdraw_ends_well_and_asks_nobody(run_dag, kb, poisoned):
+def test_nothing_to_withdraw_ends_well_and_asks_nobody(run_dag, kb, history):
     """A selector that matches nothing ends the run as a success, without an approval."""
     run = run_dag("rollback_knowledge", {"agents": ["nobody-at-all"]})
     assert (run.state, run.state_of("plan_rollback")) == ("success", "success")
     assert {run.state_of(f"{task}_rollback") for task in ("approve", "apply", "verify")} == {"skipped"}
 
 
-def test_dependents_stop_the_plan_with_a_report(run_dag, person, kb, folder, poisoned, capfd):
+def test_dependents_stop_the_plan_with_a_report(run_dag, person, kb, folder, history, capfd):
     """Under refuse, the first attempt fails and its log shows who built on it; under cascade they are taken back, too."""
     kb.ingest([str(folder)], agent="reader")
     run = run_dag("rollback_knowledge", {"runs": ["rogue-run"]})
@@ -133,19 +147,19 @@ def test_dependents_stop_the_plan_with_a_report(run_dag, person, kb, folder, poi
     with person("Approve"):
         run = run_dag("rollback_knowledge", {"runs": ["rogue-run"], "policy": "cascade"})
     assert len(run.xcom("apply_rollback")["withdrawn"]) == 2
-    assert hits(kb) == poisoned["before"]
+    assert hits(kb) == history["before"]
 
 
-def test_a_plan_that_is_no_longer_true_is_not_applied(run_dag, person, kb, folder, poisoned):
+def test_a_plan_that_is_no_longer_true_is_not_applied(run_dag, person, kb, folder, history):
     """Somebody builds on it while the approval is awaited: apply fails at the first attempt and changes nothing."""
     with person("Approve", meanwhile=lambda: kb.ingest([str(folder)], agent="reader")):
         run = run_dag("rollback_knowledge", {"runs": ["rogue-run"]})
     assert (run.state, run.state_of("apply_rollback"), run.tries["apply_rollback", -1]) == ("failed", "failed", 1)
     assert "PlanStale" in run.xcom("apply_rollback", "failure")
-    assert hits(kb) == poisoned["after"]
+    assert hits(kb) == history["after"]
 
 
-def test_an_apply_that_is_tried_again_after_it_went_through_is_a_success(run_dag, person, kb, poisoned, monkeypatch):
+def test_an_apply_that_is_tried_again_after_it_went_through_is_a_success(run_dag, person, kb, history, monkeypatch):
     """A worker lost right after applying costs nothing: the retry finds it done, and the same rollback is verified."""
     from recant.rollback import Rollback
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +14,8 @@ from recant.cli.services import settings
 
 if TYPE_CHECKING:
     from recant.oplog import Operation
+
+EXPECTATION = ("severity", "name", "checked", "unexpected", "description")
 
 
 def log(
@@ -56,19 +58,37 @@ def show(
 
 def _log_row(operation: Operation) -> list[object]:
     when = local_time(operation.published_at or operation.opened_at)
-    what = operation.message or operation.reason or amounts(operation.counts)
+    told = [operation.message, operation.reason, amounts(operation.counts)]
     who = [operation.agent, operation.session, operation.run_id]
+    what = "; ".join(text for text in told if text)
     return [operation.operation_id, operation.position, operation.state, operation.kind, *who, when, what]
 
 
 def _show(output: Output, found: Mapping[str, Any]) -> None:
-    facts = [[name.replace("_", " "), _fact(name, value)] for name, value in found.items() if _is_fact(value)]
+    facts = [[_label(name), _fact(name, value)] for name, value in found.items() if _is_fact(value)]
     output.table(["", f"operation {found['operation_id']}"], facts)
-    for name, value in found.items():
-        if isinstance(value, list) and value and isinstance(value[0], Mapping):
-            columns = list(dict.fromkeys(key for row in value for key in row))
-            rows = [[_fact(key, row.get(key)) for key in columns] for row in value]
-            output.table([column.replace("_", " ") for column in columns], rows, title=name.replace("_", " "))
+    for name, rows in found.items():
+        if isinstance(rows, list) and rows:
+            _show_rows(output, _label(name), _expectations(rows) if name == "quality_checks" else rows)
+
+
+def _show_rows(output: Output, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [[_fact(key, row.get(key)) for key in columns] for row in rows]
+    output.table([_label(column) for column in columns], cells, title=title)
+
+
+def _expectations(checks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A line for each expectation of each check, instead of one long result."""
+    return [
+        {"held": expectation["success"], **{name: expectation.get(name) for name in EXPECTATION}}
+        for check in checks
+        for expectation in check["result"].get("expectations", [])
+    ]
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _is_fact(value: object) -> bool:
@@ -76,8 +96,12 @@ def _is_fact(value: object) -> bool:
 
 
 def _fact(name: str, value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if name.endswith("_at") and isinstance(value, str):
         return local_time(value)
+    if name == "counts" and isinstance(value, Mapping):
+        return amounts(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_fact(key, item)}" for key, item in value.items())
-    return value
+        return ", ".join(f"{_label(key)}: {_fact(key, item)}" for key, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else value

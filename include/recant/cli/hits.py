@@ -31,13 +31,18 @@ def snippet(text: str, width: int, lines: int = SNIPPET_LINES) -> str:
     return "\n".join(textwrap.wrap(flat, width, max_lines=lines, placeholder=" …"))
 
 
+def place(hit: Hit) -> str:
+    """Title and headings, outermost first, each once; without what the source says already."""
+    steps = dict.fromkeys(step for step in (hit.title, *hit.parent_headers) if step)
+    return " > ".join(step for step in steps if not hit.source.endswith(step))
+
+
 def _hit(hit: Hit, width: int) -> Text:
     from rich.text import Text
 
-    place = " > ".join([hit.title or "", *hit.parent_headers]).strip(" >")
     head = Text.assemble(
         (f"{hit.rank:3}  ", "bold"), (f"{hit.score:.4f}  ", "cyan"), (printable(hit.source), "green"),
-        ("" if place in ("", hit.source) else f"  {printable(place)}", "dim"),
+        (f"  {printable(place(hit))}".rstrip(), "dim"),
     )  # fmt: skip
     body = textwrap.indent(snippet(hit.text, width - 5), " " * 5)
     return head.append(f"\n{body}\n", style="")

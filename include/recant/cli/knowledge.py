@@ -142,7 +142,7 @@ def parse_filters(given: Iterable[str]) -> dict[str, str | list[str]]:
 def _queries(batch: str) -> Iterator[str]:
     """The lines of the file that aren't blank. Raises UsageError at once when there is no such file."""
     try:
-        file: TextIO = sys.stdin if batch == "-" else Path(batch).open(encoding="utf-8")
+        file: TextIO = sys.stdin if batch == "-" else Path(batch).open(encoding="utf-8")  # noqa: SIM115 - _lines closes it
     except OSError as error:
         raise UsageError(f"--batch {batch}: {error.strerror}.") from error
     return _lines(batch, file)

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TextIO
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 BROKEN_PIPE = 141
 """128 + SIGPIPE, as any other program in a pipe ends."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_COUNT_ORDER = ("documents", "unchanged", "removed", "chunks", "embedded", "reused", "rejected")
 _STATE_STYLES = {
     "published": "green",
     "open": "cyan",
@@ -134,9 +135,23 @@ def local_time(moment: datetime | str | None) -> str:
     return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def amounts(counts: dict[str, Any]) -> str:
-    """Counts by name as one line, zeros left out."""
-    return ", ".join(f"{value:,} {name}" for name, value in counts.items() if isinstance(value, int) and value)
+def amounts(counts: Mapping[str, Any]) -> str:
+    """An operation's counts as one line, in the order in which they come about, zeros left out."""
+    known = [*(name for name in _COUNT_ORDER if name in counts), *(name for name in counts if name not in _COUNT_ORDER)]
+    return ", ".join(_amount(counts[name], name) for name in known if _is_amount(counts[name]))
+
+
+def kinds(counts: Mapping[str, int]) -> str:
+    """Numbers of records by kind as one line, zeros left out."""
+    return ", ".join(_amount(n, f"{kind}s") for kind, n in sorted(counts.items()) if n)
+
+
+def _amount(number: int, plural: str) -> str:
+    return f"{number:,} {plural.removesuffix('s') if number == 1 else plural}"
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value != 0
 
 
 def _encode(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from recant.cli.output import Output, amounts
+from recant.cli.output import Output, kinds
 
 SHOWN_OPERATIONS = 50
 SHOWN_RECORDS = 8
@@ -39,7 +39,7 @@ def show_rollback(output: Output, report: Mapping[str, Any]) -> None:
     """What was done, what came back, and the certificate."""
     output.print(str(report["message"]))
     if report["applied"] and report["revived"]:
-        output.print(f"Seen again: {amounts(report['revived'])}.")
+        output.print(f"Seen again: {kinds(report['revived'])}.")
     if report.get("certificate"):
         show_certificate(output, report["certificate"])
 
@@ -66,7 +66,7 @@ def _totals(radius: Mapping[str, Any]) -> Iterable[list[object]]:
     labels = {"records": "withdrawn", "revived": "comes back", "vanishing": "leaves a gap"}
     for name, label in labels.items():
         if radius.get(name):
-            yield [label, amounts(radius[name])]
+            yield [label, kinds(radius[name])]
 
 
 def _record(record: Mapping[str, Any]) -> list[object]:

@@ -154,9 +154,6 @@ INSERT INTO embedding (space_id, text_hash, vector)
 SELECT space_id, text_hash, vector FROM staged_embedding ORDER BY text_hash
 ON CONFLICT DO NOTHING
 
--- name: space_of
-SELECT s.id, s.dimensions, s.model FROM embedding_space s WHERE s.id = %(space_id)s
-
 -- name: count_embeddings
 SELECT count(*) AS embeddings, to_regclass('recant.embedding_vector_' || %(space_id)s::integer) IS NOT NULL AS indexed
 FROM (SELECT FROM embedding WHERE space_id = %(space_id)s LIMIT %(limit)s) AS counted

@@ -14,6 +14,7 @@ from recant.errors import TerminalError, TransientError
 
 FINAL_STATES = ("success", "failed")
 POLL_SECONDS = 0.3
+READ_ATTEMPTS = 4
 PAGE = 100
 LOG_LINES = 12
 
@@ -182,13 +183,26 @@ class AirflowClient:
         return _content(self._send(method, path, body))
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
-        try:
-            if "Authorization" not in self._http.headers:
-                token = _content(self._http.post("/auth/token", json=self._credentials))["access_token"]
-                self._http.headers["Authorization"] = f"Bearer {token}"
-            return self._http.request(method, f"/api/v2{path}", json=body)
-        except httpx.HTTPError as error:
-            raise AirflowSilent(f"Airflow at {self.url} does not answer: {error or type(error).__name__}") from error
+        """Reading is tried again: an API server beside an embedding model may be slow now and then."""
+        attempts = READ_ATTEMPTS if method == "GET" else 1
+        for attempt in range(1, attempts + 1):
+            try:
+                response = self._authorised().request(method, f"/api/v2{path}", json=body)
+            except httpx.HTTPError as error:
+                if attempt == attempts:
+                    told = error or type(error).__name__
+                    raise AirflowSilent(f"Airflow at {self.url} does not answer: {told}") from error
+            else:
+                if attempt == attempts or not response.is_server_error:
+                    return response
+            time.sleep(POLL_SECONDS * attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _authorised(self) -> httpx.Client:
+        if "Authorization" not in self._http.headers:
+            token = _content(self._http.post("/auth/token", json=self._credentials))["access_token"]
+            self._http.headers["Authorization"] = f"Bearer {token}"
+        return self._http
 
 
 def _run_path(dag_id: str, run_id: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 WIDTH = 100
-SNIPPET_WIDTH = 62
+PLAIN_SNIPPET = 62
+SHOWN_SOURCE = 44
 
 
 class Narrator(Output):
@@ -64,18 +65,22 @@ class Narrator(Output):
 
         self.print(Text(f"✘ {message}", style="bold red"))
 
-    def hits(self, hits: Sequence[dict[str, Any]], marked: Iterable[int] = ()) -> None:
+    def hits(self, hits: Sequence[dict[str, Any]], marked: Collection[int] = ()) -> None:
         """Search hits as a table; those of the operations in `marked` are poison."""
-        poison = set(marked)
-        columns = ["#", "score#", "operation#", "source", "what it says"]
+        sources = [_shortened(hit["source"]) for hit in hits]
+        width = self._left_of(max(map(len, sources), default=0))
         rows = [
-            [str(h["rank"]), h["score"], h["operation_id"], h["source"], self._said(h, h["operation_id"] in poison)]
-            for h in hits
+            [str(h["rank"]), h["score"], h["operation_id"], source, self._said(h, width, h["operation_id"] in marked)]
+            for h, source in zip(hits, sources, strict=True)
         ]
-        self.table(columns, rows)
+        self.table(["", "score#", "op#", "source", "what it says"], rows)
 
-    def _said(self, hit: dict[str, Any], is_poison: bool) -> str:
-        text = snippet(hit["text"], SNIPPET_WIDTH, lines=2 if self.console.is_terminal else 1)
+    def _left_of(self, source_width: int) -> int:
+        """Columns left for a snippet beside rank, score, operation and source."""
+        return max(24, self.console.width - source_width - 33) if self.console.is_terminal else PLAIN_SNIPPET
+
+    def _said(self, hit: dict[str, Any], width: int, is_poison: bool) -> str:
+        text = snippet(hit["text"], width, lines=2 if self.console.is_terminal else 1)
         return f"☠ {text}" if is_poison else text
 
     @contextmanager
@@ -89,10 +94,13 @@ class Narrator(Output):
             yield lambda message: self.console.print(f"  {time.monotonic() - began:6.1f} s  {message}", markup=False)
 
     @contextmanager
-    def tasks_of(self, dag_id: str) -> Iterator[Callable[[list[TaskState]], None]]:
-        """For a DAG run: a bar a task on a terminal, a line when a task is over elsewhere. Mapped tasks are counted."""
+    def tasks_of(self, told: Collection[str] = ()) -> Iterator[Callable[[list[TaskState]], None]]:
+        """For a DAG run: a bar a task on a terminal, a line when a task is over elsewhere. Mapped tasks are counted.
+
+        Tasks in `told` have been told of already.
+        """
         if not self.console.is_terminal:
-            yield _TaskLines(self)
+            yield _TaskLines(self, told)
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -104,18 +112,19 @@ class Narrator(Output):
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=self.console) as bars:
-            yield _TaskBars(bars)
+            yield _TaskBars(bars, told)
 
 
 class _TaskBars:
     """Bars that appear as tasks are scheduled."""
 
-    def __init__(self, bars: Progress) -> None:
+    def __init__(self, bars: Progress, told: Collection[str]) -> None:
         self._bars = bars
+        self._told = told
         self._ids: dict[str, TaskID] = {}
 
     def __call__(self, tasks: list[TaskState]) -> None:
-        for name, group in _by_name(tasks).items():
+        for name, group in _by_name(tasks, self._told).items():
             if name not in self._ids and any(task.state for task in group):
                 self._ids[name] = self._bars.add_task(name, total=len(group))
             if name in self._ids:
@@ -126,13 +135,14 @@ class _TaskBars:
 class _TaskLines:
     """A line whenever more of a task is over."""
 
-    def __init__(self, narrator: Narrator) -> None:
+    def __init__(self, narrator: Narrator, told: Collection[str]) -> None:
         self._narrator = narrator
+        self._told = told
         self._said: dict[str, int] = {}
         self._began = time.monotonic()
 
     def __call__(self, tasks: list[TaskState]) -> None:
-        for name, group in _by_name(tasks).items():
+        for name, group in _by_name(tasks, self._told).items():
             done = sum(task.is_over for task in group)
             if done > self._said.get(name, 0):
                 self._said[name] = done
@@ -141,8 +151,13 @@ class _TaskLines:
                 self._narrator.print(f"  {time.monotonic() - self._began:6.1f} s  {name}{of}: {states}")
 
 
-def _by_name(tasks: list[TaskState]) -> dict[str, list[TaskState]]:
+def _by_name(tasks: list[TaskState], told: Collection[str]) -> dict[str, list[TaskState]]:
     groups: dict[str, list[TaskState]] = {}
-    for task in tasks:
+    for task in (task for task in tasks if task.task_id not in told):
         groups.setdefault(task.task_id, []).append(task)
     return groups
+
+
+def _shortened(source: str) -> str:
+    """A long name by its end, which tells more than its beginning."""
+    return source if len(source) <= SHOWN_SOURCE else f"…{source[1 - SHOWN_SOURCE :]}"

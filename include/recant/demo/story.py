@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
+import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import recant
@@ -167,7 +171,8 @@ def roll_back(story: Story) -> dict[str, Any]:
     with story.airflow() as airflow:
         airflow.wait_for_dag(dag_id)
         run_id = airflow.trigger(dag_id, conf)
-        with story.narrator.tasks_of(dag_id) as watch:
+        story.narrator.say(airflow.page_of(dag_id, run_id), style="dim")
+        with story.narrator.tasks_of() as watch:
             question = airflow.wait_for_question(dag_id, run_id, watch)
         if question is None:
             raise StepFailed("rollback_knowledge ended without asking: it found nothing to withdraw.")
@@ -176,7 +181,7 @@ def roll_back(story: Story) -> dict[str, Any]:
         answered = airflow.answer(dag_id, run_id, question, "Approve")
         who = answered["responded_by"]["name"]
         story.narrator.say(f"Approved by {who}.", style="green")
-        with story.narrator.tasks_of(dag_id) as watch:
+        with story.narrator.tasks_of(told=["plan_rollback"]) as watch:
             airflow.wait(dag_id, run_id, watch)
         certificate = airflow.result(dag_id, run_id, "verify_rollback")
     story.report.story |= {"plan": {"subject": question.subject, "body": question.body}, "certificate": certificate}
@@ -216,7 +221,7 @@ def tell_what_next(story: Story) -> dict[str, Any]:
     ]
     narrator.table(["", "where to look"], [*login, ["kept in", str(place.airflow_passwords_file)]])
     narrator.table(["try next", ""], list(_suggestions(story)))
-    seconds = [["ok" if s.ok else "…", s.name, f"{s.seconds:.1f}"] for s in story.report.steps]
+    seconds = [["ok", step.name, f"{step.seconds:.1f}"] for step in story.report.steps if step.ok]
     narrator.table(["state", "step", "seconds#"], seconds)
     narrator.say("`make down` stops everything, `make demo` tells the story again, `make clean` removes it.")
     return {
@@ -273,7 +278,8 @@ def _ingest(story: Story, dag_id: str, conf: dict[str, Any]) -> tuple[str, Opera
     with story.airflow() as airflow:
         airflow.wait_for_dag(dag_id)
         run_id = airflow.trigger(dag_id, conf)
-        with story.narrator.tasks_of(dag_id) as watch:
+        story.narrator.say(airflow.page_of(dag_id, run_id), style="dim")
+        with story.narrator.tasks_of() as watch:
             airflow.wait(dag_id, run_id, watch)
     with story.kb() as kb:
         published = [o for o in kb.log(Selector(runs=(run_id,))) if o.position is not None]
@@ -294,10 +300,19 @@ def _digest(answer: dict[str, Any]) -> str:
 
 def _suggestions(story: Story) -> list[list[str]]:
     certificate = story.report.story["certificate"]
+    command = _command()
     return [
-        ["recant log", "who wrote what, and what became of it"],
-        [f"recant search '{QUESTIONS[0]}' --as-of {certificate['position'] - 1}", "what the poison looked like"],
-        [f"recant blast-radius --agent {ROGUE} --json", "what it had reached"],
-        [f"recant redo {certificate['operation_id']}", "take the rollback back (and roll back again)"],
-        ["recant verify", "does what is seen follow from the log?"],
+        [f"{command} log", "who wrote what, and what became of it"],
+        [f"{command} search '{QUESTIONS[0]}' --as-of {certificate['position'] - 1}", "the poison, as it was"],
+        [f"{command} blast-radius --agent {ROGUE}", "what the rogue agent has reached so far"],
+        [f"{command} redo {certificate['operation_id']}", "take the rollback back"],
+        [f"{command} verify", "does what is seen follow from the log?"],
     ]
+
+
+def _command() -> str:
+    """How to call `recant` from here."""
+    program = Path(sys.executable).with_name("recant")
+    with suppress(ValueError):
+        program = program.relative_to(Path.cwd())
+    return shlex.quote(str(program))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recant.embedding import bert
+from recant.embedding.blas import one_blas_thread
 from recant.embedding.embedder import Progress, Purpose, model_inputs
 from recant.embedding.model import ModelCard, modules, pooling_modes, read_json
 from recant.embedding.tokens import load_tokenizer
@@ -51,10 +52,11 @@ class LeanEmbedder:
     def embed(self, texts: Sequence[str], *, progress: Progress | None = None) -> NDArray[np.float32]:
         """Vectors of unit length, shape (len(texts), dimensions): about 5 ms each for a short text."""
         vectors = np.empty((len(texts), self.card.dimensions), np.float32)
-        for row, text in enumerate(model_inputs(self.card, texts, self.purpose)):
-            vectors[row] = self._embed_one(text)
-            if progress is not None:
-                progress(row + 1, len(texts))
+        with one_blas_thread():
+            for row, text in enumerate(model_inputs(self.card, texts, self.purpose)):
+                vectors[row] = self._embed_one(text)
+                if progress is not None:
+                    progress(row + 1, len(texts))
         return vectors
 
     def _embed_one(self, text: str) -> NDArray[np.float32]:

@@ -42,6 +42,7 @@ from recant.embedding.resident_state import (
     write_state,
 )
 from recant.errors import ConfigurationError, RecantError
+from recant.settings import read_settings
 
 logger = logging.getLogger(__name__)
 
@@ -224,15 +225,7 @@ def serve(card: ModelCard, *, state_file: Path, **options: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve from the command line; ends with the error's exit code when it can't."""
-    parser = argparse.ArgumentParser(prog="recant.embedding.resident", description="Keep an embedding model loaded.")
-    parser.add_argument("--state-file", type=Path, required=True, help="where address and token are written")
-    parser.add_argument("--model", help="name or path (default: all-MiniLM-L6-v2 from its package)")
-    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
-    parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
-    parser.add_argument("--port", type=int, default=0, help="0: any free one")
-    parser.add_argument("--lazy", action="store_true", help="load the model at the first documents")
-    given = parser.parse_args(arguments)
+    given = _parse_arguments(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         serve(
@@ -248,6 +241,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logger.error("%s", error)
         return error.exit_code
     return 0
+
+
+def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Model, dtype and device default to the settings', so that the callers' model is the one that is served."""
+    parser = argparse.ArgumentParser(prog="recant.embedding.resident", description="Keep an embedding model loaded.")
+    try:
+        settings = read_settings()
+    except ValueError as error:
+        parser.error(str(error))
+    parser.add_argument("--state-file", type=Path, required=True, help="where address and token are written")
+    parser.add_argument("--model", default=settings.model, help="name or path (default: all-MiniLM-L6-v2)")
+    parser.add_argument("--dtype", default=settings.model_dtype, choices=("auto", "float32", "bfloat16", "float16"))
+    parser.add_argument("--device", default=settings.device, help="auto, cpu, cuda, mps")
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
+    parser.add_argument("--port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--lazy", action="store_true", help="load the model at the first documents")
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

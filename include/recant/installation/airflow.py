@@ -32,8 +32,9 @@ from recant.installation.secrets import replace_private
 from recant.settings import Settings
 
 DEFAULT_PORT = 8080
+API_SERVER = "airflow-api-server"
 ARGUMENTS = {
-    "airflow-api-server": ("api-server",),
+    API_SERVER: ("api-server",),
     "airflow-scheduler": ("scheduler", "--skip-serve-logs"),
     "airflow-dag-processor": ("dag-processor",),
     "airflow-triggerer": ("triggerer", "--skip-serve-logs"),

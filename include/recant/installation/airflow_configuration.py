@@ -58,6 +58,7 @@ def render(settings: Settings, *, sql_alchemy_conn: str, port: int) -> str:
             "dag_bundle_storage_path": str(home.airflow / "bundles"),
             "refresh_interval": "5",
             "bundle_refresh_check_interval": "2",
+            "min_file_process_interval": "120",  # of unchanged files; changed ones are read at the next refresh
             "print_stats_interval": "0",
         },
         "openlineage": {

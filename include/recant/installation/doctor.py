@@ -153,12 +153,14 @@ def _schema(settings: Settings) -> Check:
 
 def _dags(settings: Settings) -> Check:
     server = airflow_parts.api(settings)
-    if server is None or not status(settings)["airflow-api-server"]["running"]:
+    if server is None or not status(settings)[airflow_parts.API_SERVER]["running"]:
         return Check("dags", "warning", "Airflow is not running", "Run `recant up`")
     try:
         errors = server.get("/importErrors")["import_errors"]
     except AirflowUnreachable as error:
-        return Check("dags", "failed", str(error), f"See {Home(settings.home).logs / 'airflow-api-server.log'}")
+        return Check(
+            "dags", "failed", str(error), f"See {Home(settings.home).logs / f'{airflow_parts.API_SERVER}.log'}"
+        )
     if errors:
         shown = "; ".join(f"{error['filename']}: {error['stack_trace'].splitlines()[-1]}" for error in errors[:3])
         return Check(

@@ -19,7 +19,7 @@ from recant.installation.ports import LOOPBACK
 from recant.installation.postgres import EmbeddedPostgres
 from recant.installation.process import end, stop_parts, strays
 from recant.installation.progress import Progress, silent
-from recant.installation.services import service_parts, start_services, stop_services
+from recant.installation.services import EMBEDDER, embedder_address, service_parts, start_services, stop_services
 from recant.settings import Settings
 from recant.store import migrate
 
@@ -87,19 +87,18 @@ def down(settings: Settings, *, progress: Progress = silent) -> list[str]:
 
 
 def status(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Each part by name: `running`, `pid`, `address`, `uptime_seconds`, `log` (the last four may be None)."""
-    home = Home(settings.home)
+    """Each part by name: `running`, `pid`, `address`, `uptime_seconds` (these three may be None) and `log`."""
     postgres = embedded_postgres(settings)
     address = f"{LOOPBACK}:{postgres.port}" if postgres.is_running() else None
     found = {"postgres": _state(postgres.pid, postgres.started_at, address, postgres.log_file)}
+    server = airflow_parts.api(settings)
+    addresses = {EMBEDDER: embedder_address(settings), airflow_parts.API_SERVER: server.url if server else None}
     for part in [*service_parts(settings), *airflow_parts.parts(settings)]:
-        process = part.process()
-        found[part.name] = _state(
-            process.pid if process else None, process.create_time() if process else None, None, part.log_file
-        )
-    port = airflow_configuration.configured_port(home)
-    if found["airflow-api-server"]["running"]:
-        found["airflow-api-server"]["address"] = f"http://{LOOPBACK}:{port}"
+        if process := part.process():
+            state = _state(process.pid, process.create_time(), addresses.get(part.name), part.log_file)
+        else:
+            state = _state(None, None, None, part.log_file)
+        found[part.name] = state
     return found
 
 

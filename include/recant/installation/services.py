@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from pathlib import Path
 
@@ -23,29 +24,41 @@ def embedder_state(settings: Settings) -> Path:
     return Home(settings.home).run / "embedder.json"
 
 
+def embedder_address(settings: Settings) -> str | None:
+    """Where the embedder says that it listens; None while it isn't ready."""
+    try:
+        state = json.loads(embedder_state(settings).read_text("utf-8"))
+        return f"http://{state['host']}:{state['port']}"
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+
+
 def service_parts(settings: Settings) -> list[Part]:
-    """The programs, running or not; no embedder where RECANT_EMBEDDER is `local`."""
+    """The programs, running or not, wanted or not."""
     relay = ["recant.lineage.relay"]
     if settings.dsn is None:
         relay += ["--dsn-file", str(_dsn_file(settings))]
     embedder = ["recant.embedding.resident", "--state-file", str(embedder_state(settings))]
-    commands = {RELAY: relay} if settings.embedder == "local" else {EMBEDDER: embedder, RELAY: relay}
     home, environment = Home(settings.home), process_environment(settings)
     return [
         Part(name, [sys.executable, "-m", *arguments], environment, home.run, home.logs, fingerprint(settings))
-        for name, arguments in commands.items()
+        for name, arguments in {EMBEDDER: embedder, RELAY: relay}.items()
     ]
 
 
 def start_services(settings: Settings, progress: Progress) -> list[Part]:
-    """Have them running with these settings. They get ready on their own; nobody waits for them here."""
+    """Have those running that these settings want: no embedder where RECANT_EMBEDDER is `local`.
+
+    They get ready on their own; nobody waits for them here.
+    """
     parts = service_parts(settings)
+    wanted = [part for part in parts if part.name != EMBEDDER or settings.embedder != "local"]
     moved = _record_dsn(settings)
-    stop_parts([part for part in parts if part.is_outdated() or (moved and part.name == RELAY)])
-    for part in parts:
+    stop_parts([part for part in parts if part not in wanted or part.is_outdated() or (moved and part.name == RELAY)])
+    for part in wanted:
         if part.start():
             progress(f"Started the {part.name}")
-    return parts
+    return wanted
 
 
 def stop_services(settings: Settings) -> list[str]:

@@ -13,6 +13,7 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic, sleep
@@ -26,9 +27,9 @@ from recant.store import Connection, Database, load
 
 log = logging.getLogger("recant.lineage")
 
-NEWS_TIMEOUT_SECONDS = 0.5
+NEWS_TIMEOUT_SECONDS = 0.25
 SECOND_RELAY_SECONDS = 1.0
-FAREWELL_SECONDS = 1.0
+FAREWELL_SECONDS = 0.5
 
 
 def destinations_of(settings: Settings) -> list[Destination]:
@@ -115,9 +116,13 @@ def deliver_pending(
 
     Empty when a relay is at work on this database: then that one delivers them. Raises DatabaseUnreachable.
     """
-    chosen = destinations_of(settings) if destinations is None else destinations
-    with database.connection() as connection:
-        if not take_the_relays_lock(connection):
+    with ExitStack() as until_done:
+        chosen = destinations
+        if chosen is None:
+            chosen = destinations_of(settings)
+            for destination in chosen:
+                until_done.callback(destination.close)
+        if not take_the_relays_lock(until_done.enter_context(database.connection())):
             return {}
         register_destinations(database, [destination.name for destination in chosen])
         couriers = [Courier(database, destination, settings.lineage_namespace, Event()) for destination in chosen]

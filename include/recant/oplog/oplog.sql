@@ -76,7 +76,7 @@ WHERE o.life = 'published' AND NOT o.control
 ORDER BY o.position
 
 -- name: known_operations
-SELECT o.id, o.life::text AS life, o.control, o.kind FROM operation o WHERE o.id = ANY (%(operations)s)
+SELECT o.id, o.life::text AS life, o.control, o.kind, o.visible FROM operation o WHERE o.id = ANY (%(operations)s)
 
 -- name: rejections_of
 SELECT source, code, reason FROM rejection WHERE operation_id = %(operation_id)s ORDER BY source, code LIMIT %(limit)s

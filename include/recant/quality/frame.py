@@ -22,6 +22,7 @@ WHITE_SPACE = (
     + "\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000\u200b\u2060\ufeff"
     + "".join(map(chr, range(0x2000, 0x200B)))
 )
+ASCII_PUNCTUATION = r"[!-/:-@\[-`{-~]"
 CONTROL_CHARACTERS = "[\\u0001-\\u0008\\u000E-\\u001F\\u007F-\\u0084\\u0086-\\u009F]"
 
 
@@ -42,11 +43,11 @@ COLUMNS = {
     "chunks_stored": Column("int64", "index", "how many chunks it has"),
     "chunk_index": Column("float64", "index", "place in the document, from 0; null: the document has no chunk"),
     "characters": Column("float64", "text", "characters of the text"),
-    "visible_characters": Column("float64", "text", "characters besides white space"),
+    "visible_characters": Column("float64", "text", "characters without white space at both ends; 0: nothing visible"),
     "token_count": Column("float64", "token_count", "tokens of the embedded text under the embedding model"),
     "replacement_share": Column("float64", "text", "share of U+FFFD among the characters, 0 to 1"),
     "control_share": Column("float64", "text", "share of control characters, 0 to 1; tab and line ends are none"),
-    "symbol_share": Column("float64", "text", "share of ASCII punctuation among the visible characters, 0 to 1"),
+    "symbol_share": Column("float64", "text", "share of ASCII punctuation among visible_characters, 0 to 1"),
     "text_hash": Column("object", "text", "64-bit hash of the text"),
     "vector_norm": Column("float64", "vector", "Euclidean norm"),
     "vector_dimensions": Column("float64", "vector", "length of the vector"),
@@ -97,7 +98,7 @@ def pages(database: Database, operation_id: int, batch_rows: int) -> Iterator[Pa
                 "white_space": WHITE_SPACE,
                 "replacement": REPLACEMENT_CHARACTER,
                 "control": CONTROL_CHARACTERS,
-                "symbols": string.punctuation,
+                "symbols": ASCII_PUNCTUATION,
             }
             rows = connection.execute(queries["measure_chunks"], wanted).fetchall()
         yield Page({document["version_id"]: document["source"] for document in documents}, rows)

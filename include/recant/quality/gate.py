@@ -119,7 +119,7 @@ class Gate:
 
 
 def _great_expectations() -> Any:
-    """The library, told before it is imported not to report its use: it reads that from the environment, once."""
+    """The library, told not to report its use: releases that do read this variable, once, while they are imported."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations
 

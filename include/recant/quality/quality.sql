@@ -25,7 +25,7 @@ SELECT v.version_id, r.key AS source, d.title, coalesce(d.chunk_count, 0) AS chu
        c.index AS chunk_index, m.characters, m.visible AS visible_characters, c.token_count,
        coalesce((m.characters - char_length(replace(c.text, %(replacement)s, '')))::float8 / nullif(m.characters, 0), 0) AS replacement_share,
        coalesce(regexp_count(c.text, %(control)s)::float8 / nullif(m.characters, 0), 0) AS control_share,
-       coalesce((m.characters - char_length(translate(c.text, %(symbols)s, '')))::float8 / nullif(m.visible, 0), 0) AS symbol_share,
+       coalesce(regexp_count(c.text, %(symbols)s)::float8 / nullif(m.visible, 0), 0) AS symbol_share,
        hashtextextended(c.text, 0) AS text_hash,
        l2_norm(e.vector) AS vector_norm, vector_dims(e.vector) AS vector_dimensions, e.space_id AS vector_space,
        CASE WHEN c.id IS NOT NULL THEN s.dimensions END AS space_dimensions,
@@ -39,7 +39,7 @@ LEFT JOIN document_version d ON d.version_id = v.version_id
 LEFT JOIN chunk c ON c.version_id = v.version_id
 LEFT JOIN embedding e ON e.id = c.embedding_id
 LEFT JOIN LATERAL (
-  SELECT char_length(c.text) AS characters, char_length(translate(c.text, %(white_space)s, '')) AS visible
+  SELECT char_length(c.text) AS characters, char_length(btrim(c.text, %(white_space)s)) AS visible
 ) m ON true;
 
 -- name: extend_lease

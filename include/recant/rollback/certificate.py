@@ -48,7 +48,8 @@ def certify(connection: Connection, control: Row, approved_by: str | None) -> Ce
     position, withdrawn = control["position"], control["parameters"].get("withdraw", [])
     before = _digests(connection.execute(_SQL["digest_as_seen"], {"position": position - 1}))
     after = _digests(connection.execute(_SQL["digest_as_seen"], {"position": position}))
-    wanted = sorted(visible_at(connection, position - 1, dict.fromkeys(withdrawn, False)))
+    said = dict.fromkeys(withdrawn, False) | dict.fromkeys(control["parameters"].get("bring_back", []), True)
+    wanted = sorted(visible_at(connection, position - 1, said))
     expected = _digests(connection.execute(_SQL["digest_without"], {"operations": wanted}))
     kinds = sorted(before.keys() | after.keys() | expected.keys())
     counts = {

@@ -10,7 +10,11 @@ from typing import Any
 from recant.errors import UsageError
 from recant.store import Row
 
-POLICIES = ("refuse", "cascade")
+POLICIES = ("refuse", "safe_only", "cascade", "force")
+"""With D the visible definite dependents of what is selected, S: `refuse` takes S if D lies within it, else nothing;
+`safe_only` the largest part of S that nothing outside of it was built on; `cascade` S and D; `force` S, and names what
+stays."""
+_LISTS = ("selected", "bring_back", "left", "kept", "hides", "shows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +23,19 @@ class Plan:
 
     plan_id: str
     kind: str
-    """`rollback`, or `redo`: a rollback of a control operation."""
+    """`rollback`; `redo`, a rollback of a control operation; `quarantine`, `release`, `restore`."""
     selector: dict[str, Any]
     policy: str
     position: int
     selected: tuple[int, ...]
     withdraw: tuple[int, ...]
-    """Operations that get the verdict "not visible": seen ones, oldest first. Empty: all of it is withdrawn already."""
+    """Operations that get the verdict "not visible", oldest first. `hides` are those of them that are seen now."""
+    bring_back: tuple[int, ...]
+    """Operations that get the verdict "visible": hidden ones, oldest first (release, restore)."""
+    left: tuple[int, ...]
+    """Definite dependents that stay as they are (`safe_only`, `force`)."""
+    kept: tuple[int, ...]
+    """Selected, and not withdrawn because something was built on them (`safe_only`)."""
     consequences: str
     """md5 over every record whose head changes."""
     hides: tuple[int, ...]
@@ -54,32 +64,33 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not self.withdraw
+        return not self.withdraw and not self.bring_back
 
     @property
     def answer(self) -> tuple[Any, ...]:
         """What must still be so when the plan is applied."""
-        return frozenset(self.withdraw), frozenset(self.hides), frozenset(self.shows), self.consequences
+        lists = (self.withdraw, self.bring_back, self.left, self.kept, self.hides, self.shows)
+        return *map(frozenset, lists), self.consequences
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         out = {name: getattr(self, name) for name in self.__slots__ if name != "blast_radius"}
         for name in ("created_at", "approved_at"):
             out[name] = value.isoformat() if (value := getattr(self, name)) else None
-        for name in ("selected", "withdraw", "hides", "shows"):
+        for name in ("withdraw", *_LISTS):
             out[name] = list(getattr(self, name))
         return out | self.blast_radius | {"position": self.position}
 
     def report(self) -> dict[str, Any]:
         """What is stored beside the columns of rollback_plan."""
-        lists = {name: list(getattr(self, name)) for name in ("selected", "hides", "shows")}
+        lists = {name: list(getattr(self, name)) for name in _LISTS}
         return {"blast_radius": self.blast_radius, "message": self.message} | lists
 
 
 def stored_plan(row: Row) -> Plan:
     """The plan that `load_plan` found."""
     report = row.pop("report")
-    row |= {name: tuple(report[name]) for name in ("selected", "hides", "shows")}
+    row |= {name: tuple(report[name]) for name in _LISTS}
     row |= {
         "withdraw": tuple(row["withdraw"]),
         "blast_radius": report["blast_radius"],

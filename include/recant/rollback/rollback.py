@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from recant.errors import HasDependents, InputWithdrawn, PlanStale, Refused, UnknownOperation, UsageError, WriteConflict
+from recant.errors import PlanStale, Refused, UnknownOperation, UsageError
 from recant.lineage import collection_dataset
 from recant.oplog import Attribution, Selector
 from recant.oplog.identifiers import new_run_id
-from recant.rollback.blast_radius import BlastRadius, Changes, affected, changes, datasets
+from recant.rollback.blast_radius import BlastRadius
 from recant.rollback.certificate import Certificate, certify
-from recant.rollback.plan import POLICIES, Plan, plan_uuid, stored_plan
-from recant.rollback.selection import redo_target, select
+from recant.rollback.plan import Plan, plan_uuid, stored_plan
+from recant.rollback.planning import blast_radius, work_out
+from recant.rollback.selection import select
 from recant.settings import Settings
-from recant.store import Connection, Database, Row, json_parameter, load
+from recant.store import Connection, Database, json_parameter, load
 
 _SQL = load(__package__, "rollback.sql")
 
@@ -61,29 +60,26 @@ class Rollback:
         """What the selected operations contaminated. Changes nothing. Raises EmptySelector, UnknownOperation."""
         selector.require_condition()
         with self.database.transaction() as connection:
-            selected = [row["id"] for row in select(connection, selector)]
-            return self._blast_radius(connection, selected, self._dependents(connection, selected))
+            return blast_radius(connection, [row["id"] for row in select(connection, selector)])
 
     def plan(self, selector: Selector, *, policy: str = "refuse", agent: str) -> Plan:
         """Works out and stores what taking the selected operations back would do.
 
         Raises HasDependents under `refuse`, with the whole report; EmptySelector, UnknownOperation, UsageError.
         """
-        selector.require_condition()
-        if selector.sources:
-            raise UsageError(
-                "A rollback takes whole operations: select them by id, run, agent or session (`recant log --source …` lists them)."
-            )
-        return self._store(lambda connection: self._work_out(connection, "rollback", selector.to_dict(), policy, agent))
+        _require_whole(selector)
+        return self._store("rollback", selector.to_dict(), policy, agent)
 
     def plan_redo(self, operation_id: int, *, policy: str = "refuse", agent: str) -> Plan:
         """What taking a control operation back would do: what it hid is seen again, unless a later word hides it too.
 
         Raises WriteConflict or InputWithdrawn when what comes back wouldn't pass the test that publishing passes.
         """
-        return self._store(
-            lambda connection: self._work_out(connection, "redo", {"operations": [operation_id]}, policy, agent)
-        )
+        return self._store("redo", {"operations": [operation_id]}, policy, agent)
+
+    def plan_restore(self, collection: str, position: int, *, agent: str) -> Plan:
+        """What it would take to see a collection as it was at a position. Raises UnknownCollection, UsageError."""
+        return self._store("restore", {"collection": collection, "position": position}, "force", agent)
 
     def load_plan(self, plan_id: str) -> Plan:
         """A stored plan. Raises UsageError when this database has none of that id."""
@@ -118,9 +114,7 @@ class Rollback:
             given = {"plan_id": plan_uuid(plan.plan_id), "state": "applied", "applied_as": row["control_id"]}
             connection.execute(_SQL["close_plan"], given)
         applied = replace(plan, state="applied", applied_as=row["control_id"])
-        message = (
-            f"Operation {row['control_id']} withdrew {len(plan.withdraw)} operations at position {row['position']}."
-        )
+        message = f"Operation {row['control_id']}, position {row['position']}: {_done(plan)}."
         return RollbackReport(applied, True, message, row["control_id"], row["position"])
 
     def verify(self, operation_id: int) -> Certificate:
@@ -147,9 +141,26 @@ class Rollback:
         """Takes a control operation back: plan, apply, verify. Redo of a redo hides again."""
         return self.run(self.plan_redo(operation_id, policy=policy, agent=attribution.agent), attribution)
 
-    def _store(self, work_out: Any) -> Plan:
+    def quarantine(self, selector: Selector, attribution: Attribution) -> RollbackReport:
+        """Hides the selected operations at once, pending a decision; their dependents stay, and are named as left."""
+        _require_whole(selector)
+        return self.run(self._store("quarantine", selector.to_dict(), "force", attribution.agent), attribution)
+
+    def release(self, selector: Selector, attribution: Attribution, policy: str = "refuse") -> RollbackReport:
+        """Shows the quarantined among the selected operations again.
+
+        Raises WriteConflict or InputWithdrawn when they no longer fit, unless the policy is `force`.
+        """
+        _require_whole(selector)
+        return self.run(self._store("release", selector.to_dict(), policy, attribution.agent), attribution)
+
+    def restore(self, collection: str, position: int, attribution: Attribution) -> RollbackReport:
+        """Makes a collection look as at a position. Later work is hidden, not lost: a redo brings it back."""
+        return self.run(self.plan_restore(collection, position, agent=attribution.agent), attribution)
+
+    def _store(self, kind: str, selector: dict[str, Any], policy: str, agent: str) -> Plan:
         with self.database.transaction() as connection:
-            plan: Plan = work_out(connection)
+            plan = work_out(connection, kind, selector, policy, agent)
             given = {
                 "plan_id": plan_uuid(plan.plan_id),
                 "kind": plan.kind,
@@ -164,57 +175,12 @@ class Rollback:
             connection.execute(_SQL["store_plan"], given)
         return plan
 
-    def _work_out(self, connection: Connection, kind: str, selector: dict[str, Any], policy: str, agent: str) -> Plan:
-        if policy not in POLICIES:
-            raise UsageError(f"policy {policy!r}: must be one of {', '.join(POLICIES)}")
-        position = self._position(connection)
-        rows = redo_target(connection, selector) if kind == "redo" else select(connection, Selector.from_dict(selector))
-        selected = [row["id"] for row in rows]
-        dependents = self._dependents(connection, selected)
-        radius = self._blast_radius(connection, selected, dependents)
-        if policy == "refuse" and dependents:
-            raise _has_dependents(radius, dependents)
-        reach = [*rows, *dependents] if policy == "cascade" else rows
-        withdraw = sorted(row["id"] for row in reach if row.get("visible", True))
-        hides, shows = self._flips(connection, withdraw)
-        self._check_revivals(connection, hides, shows)
-        change = changes(connection, hides, shows)
-        return Plan(
-            plan_id=str(uuid.UUID(int=new_run_id().int)),
-            kind=kind,
-            selector=selector,
-            policy=policy,
-            position=position,
-            selected=tuple(selected),
-            withdraw=tuple(withdraw),
-            consequences=change.digest,
-            hides=tuple(hides),
-            shows=tuple(shows),
-            blast_radius=radius.to_dict() | _heads(change),
-            agent=agent,
-            message=_why_empty(rows) if not withdraw else "",
-        )
-
-    def _blast_radius(self, connection: Connection, selected: Sequence[int], dependents: Sequence[Row]) -> BlastRadius:
-        everything = [*selected, *(row["id"] for row in dependents)]
-        hides, shows = self._flips(connection, everything)
-        change = changes(connection, hides, shows)
-        return BlastRadius(
-            position=self._position(connection),
-            operations=affected(connection, selected, dependents),
-            records=change.records,
-            revived=change.revived,
-            vanishing=change.vanishing,
-            sample=change.sample,
-            datasets=datasets(connection, everything),
-        )
-
     def _require_fresh(self, connection: Connection, plan: Plan) -> None:
         locked = connection.execute(_SQL["lock_log"]).fetchone()
         if locked and locked["position"] == plan.position:
             return
         try:
-            now = self._work_out(connection, plan.kind, plan.selector, plan.policy, plan.agent)
+            now = work_out(connection, plan.kind, plan.selector, plan.policy, plan.agent)
         except Refused as refused:
             raise PlanStale(f"The plan no longer holds: {refused} Make a new plan.", plan_id=plan.plan_id) from refused
         if now.answer != plan.answer:
@@ -235,6 +201,7 @@ class Rollback:
             "selector": plan.selector,
             "policy": plan.policy,
             "withdraw": list(plan.withdraw),
+            "bring_back": list(plan.bring_back),
             "approved_by": plan.approved_by,
         }
         return {
@@ -248,63 +215,28 @@ class Rollback:
             "context": json_parameter(dict(attribution.context)),
             "datasets": json_parameter(touched),
             "counts": json_parameter(
-                {"operations": len(plan.withdraw), "withdrawn": plan.records, "revived": plan.revived}
+                {
+                    "operations": len(plan.withdraw) + len(plan.bring_back),
+                    "withdrawn": plan.records,
+                    "revived": plan.revived,
+                }
             ),
-            "operations": list(plan.withdraw),
-            "shows": [False] * len(plan.withdraw),
+            "operations": [*plan.withdraw, *plan.bring_back],
+            "shows": [False] * len(plan.withdraw) + [True] * len(plan.bring_back),
         }
 
-    def _dependents(self, connection: Connection, selected: Sequence[int]) -> list[Row]:
-        return connection.execute(_SQL["dependents"], {"operations": list(selected)}).fetchall()
 
-    def _flips(self, connection: Connection, withdraw: Sequence[int]) -> tuple[list[int], list[int]]:
-        given = {"operations": list(withdraw), "shows": [False] * len(withdraw)}
-        rows = connection.execute(_SQL["flips"], given).fetchall()
-        hides = sorted(r["operation_id"] for r in rows if not r["visible"] and not r["control"])
-        return hides, sorted(r["operation_id"] for r in rows if r["visible"] and not r["control"])
-
-    def _check_revivals(self, connection: Connection, hides: list[int], shows: list[int]) -> None:
-        given = {"hide": hides, "show": shows}
-        if not shows:
-            return
-        for row in connection.execute(_SQL["shadowed_revivals"], given):
-            raise WriteConflict(
-                f"{row['kind']} {row['key']}: operation {row['head_operation']} wrote it while operation {row['operation_id']} was away. "
-                f"Take operation {row['head_operation']} back first.",
-                **row,
-            )
-        for row in connection.execute(_SQL["unsupported_revivals"], given):
-            raise InputWithdrawn(
-                f"Operation {row['operation_id']} would come back, but operation {row['input_operation_id']}, which it was made from "
-                f"({row['class']}), is withdrawn. Redo that one first.",
-                **row,
-            )
-
-    def _position(self, connection: Connection) -> int:
-        row = connection.execute(_SQL["log_position"]).fetchone()
-        return int(row["position"]) if row else 0
+def _require_whole(selector: Selector) -> None:
+    selector.require_condition()
+    if selector.sources:
+        raise UsageError(
+            "Whole operations are taken back: select them by id, run, agent or session "
+            "(`recant log --source …` lists those that wrote a document)."
+        )
 
 
-def _heads(change: Changes) -> dict[str, Any]:
-    return {
-        "records": change.records,
-        "revived": change.revived,
-        "vanishing": change.vanishing,
-        "sample": change.sample,
-    }
-
-
-def _why_empty(rows: Sequence[Row]) -> str:
-    if not rows:
-        return "Nothing published matches; nothing was changed."
-    return "All of it is withdrawn already; nothing was changed."
-
-
-def _has_dependents(radius: BlastRadius, dependents: Sequence[Row]) -> HasDependents:
-    named = ", ".join(f"{row['id']} ({row['class']} from {row['via']})" for row in dependents[:5])
-    more = f" and {len(dependents) - 5} more" if len(dependents) > 5 else ""
-    return HasDependents(
-        f"{len(dependents)} operations were built on what you selected: {named}{more}. Nothing was changed. "
-        "Select them too, or take them back with it: --policy cascade.",
-        blast_radius=radius.to_dict(),
-    )
+def _done(plan: Plan) -> str:
+    words = [f"{len(plan.withdraw)} operations withdrawn"] if plan.withdraw else []
+    words += [f"{len(plan.bring_back)} operations brought back"] if plan.bring_back else []
+    words += [f"{len(plan.shows)} seen again"] if plan.shows and not plan.bring_back else []
+    return ", ".join(words)

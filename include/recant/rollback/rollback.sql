@@ -23,6 +23,19 @@ JOIN LATERAL (
 WHERE o.life = 'published' AND o.visible
 ORDER BY o.position
 
+-- name: supports
+-- What these operations were built on, over any number of hops.
+WITH RECURSIVE ground (id) AS (
+  SELECT unnest(%(operations)s::bigint[])
+  UNION
+  SELECT d.input_operation_id FROM ground g JOIN dependency d ON d.operation_id = g.id
+)
+SELECT id FROM ground EXCEPT SELECT unnest(%(operations)s::bigint[])
+
+-- name: writing_operations
+SELECT o.id FROM operation o JOIN collection c ON c.id = o.collection_id
+WHERE c.name = %(collection)s AND o.life = 'published' AND EXISTS (SELECT FROM version v WHERE v.operation_id = o.id)
+
 -- name: flips
 SELECT f.operation_id, f.visible, o.control FROM flips(%(operations)s::bigint[], %(shows)s::boolean[]) f
 JOIN operation o ON o.id = f.operation_id
@@ -124,10 +137,6 @@ FROM dependency d JOIN operation i ON i.id = d.input_operation_id
 WHERE d.operation_id = ANY (%(show)s::bigint[]) AND NOT d.input_operation_id = ANY (%(show)s::bigint[])
   AND (NOT i.visible OR d.input_operation_id = ANY (%(hide)s::bigint[]))
 ORDER BY 1, 2 LIMIT 20
-
--- name: moved_since
--- Whether anything that a plan's answer rests on was published or changed its visibility since.
-SELECT EXISTS (SELECT FROM visibility_history WHERE from_position > %(position)s) AS moved
 
 -- name: store_plan
 SELECT store_plan(%(plan_id)s, %(kind)s, %(selector)s, %(policy)s, %(position)s, %(withdraw)s, %(consequences)s, %(report)s, %(agent)s)

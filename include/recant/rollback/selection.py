@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-from recant.errors import UnknownOperation, UsageError
+from recant.errors import UnknownCollection, UnknownOperation, UsageError
 from recant.oplog import Selector
 from recant.store import Connection, Row, load
 
 _SQL = load("recant.oplog", "oplog.sql")
+_ROLLBACK = load(__package__, "rollback.sql")
 
 
 def select(connection: Connection, selector: Selector) -> list[Row]:
@@ -21,18 +22,30 @@ def select(connection: Connection, selector: Selector) -> list[Row]:
     return connection.execute(_SQL["select_published"], selector.bindings()).fetchall()
 
 
-def redo_target(connection: Connection, selector: dict[str, Any]) -> list[Row]:
-    """The control operation that is to be taken back. Raises UnknownOperation, UsageError."""
-    (operation_id,) = selector["operations"]
-    found = connection.execute(_SQL["known_operations"], {"operations": [operation_id]}).fetchone()
-    if found is None:
+def redo_target(connection: Connection, operation_id: int) -> list[Row]:
+    """The control operation (id, visible) that is to be taken back. Raises UnknownOperation, UsageError."""
+    found = connection.execute(_SQL["known_operations"], {"operations": [operation_id]}).fetchall()
+    if not found:
         raise UnknownOperation(f"There is no operation {operation_id}: `recant log` lists them.")
-    if not found["control"]:
+    if not found[0]["control"]:
         raise UsageError(
-            f"Operation {operation_id} is a {found['kind']}, not a rollback: only what took something back can be redone."
+            f"Operation {operation_id} is a {found[0]['kind']}, not a rollback: only what took something back can be redone."
         )
-    rows = connection.execute("SELECT id, visible FROM operation WHERE id = %s", [operation_id]).fetchall()
-    return list(rows)
+    return found
+
+
+def quarantined(connection: Connection, operations: Sequence[int]) -> list[int]:
+    """Of these, the ones that the last effective verdict quarantines, oldest first."""
+    given = Selector().bindings() | {"operations": list(operations), "before_position": None, "limit": None}
+    rows = connection.execute(_SQL["find_operations"], given).fetchall() if operations else []
+    return sorted(row["id"] for row in rows if row["state"] == "quarantined")
+
+
+def writing_operations(connection: Connection, collection: str) -> list[int]:
+    """Every published operation that wrote to a collection, seen or not. Raises UnknownCollection."""
+    if connection.execute("SELECT FROM collection WHERE name = %s", [collection]).fetchone() is None:
+        raise UnknownCollection(f'There is no collection "{collection}": `recant collections` lists them.')
+    return [row["id"] for row in connection.execute(_ROLLBACK["writing_operations"], {"collection": collection})]
 
 
 def _check_ids(connection: Connection, operations: tuple[int, ...]) -> None:

@@ -10,6 +10,7 @@ __all__ = [
     "Database",
     "Row",
     "duplicate_key",
+    "half_vector",
     "json_parameter",
     "load",
     "migrate",

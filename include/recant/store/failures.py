@@ -53,6 +53,11 @@ def _translate(error: psycopg.Error | PoolTimeout) -> errors.RecantError | None:
         )
     if "vector type not found" in str(error) or (isinstance(error, pg.InvalidParameterValue) and "role" in str(error)):
         return errors.SchemaOutdated("The database lacks Recant's schema: run `recant migrate`.")
+    if isinstance(error, pg.InsufficientPrivilege):
+        return errors.ConfigurationError(
+            f"The database login may not do this ({error.diag.message_primary}): it has to be in the role recant_worker; "
+            "migrations need more rights and take RECANT_ADMIN_DSN, where it is set."
+        )
     if isinstance(error, pg.DataException) and "dimensions" in str(error):
         return errors.DimensionMismatch(f"A vector has the wrong length: {error.diag.message_primary}.")
     if isinstance(error, (psycopg.OperationalError, PoolTimeout)) and not isinstance(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from recant_airflow.operators.operation import OpenOperationOperator
+from recant_airflow.operators.operation import OpenOperationOperator, counts_text
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -27,7 +28,7 @@ class KnowledgeBaseListOperator(OpenOperationOperator):
     under the key `operation`: tasks that take it from here never mix the listing of one operation with another one,
     whatever part of a run is cleared.
 
-    :param documents_per_batch: at most; more when there would be over `core.max_map_length` batches.
+    :param documents_per_batch: at most, evenly; more when there would be over `core.max_map_length` batches.
     """
 
     template_fields: Sequence[str] = (*OpenOperationOperator.template_fields, "documents_per_batch")
@@ -43,7 +44,7 @@ class KnowledgeBaseListOperator(OpenOperationOperator):
 
         size = int(self.documents_per_batch)
         batches = kb.ingestion.list_batches(self.operation_id, self.request, documents_per_batch=size)
-        batches = regrouped(batches, conf.getint("core", "max_map_length", fallback=1024))
+        batches = evened_out(batches, conf.getint("core", "max_map_length", fallback=1024))
         self.log.info("%s documents in %s batches", sum(map(len, batches)), len(batches))
         ti = context["ti"]
         ti.xcom_push(key=OPERATION_KEY, value=dict(self.operation))
@@ -76,7 +77,7 @@ class KnowledgeBaseIngestBatchOperator(OpenOperationOperator):
         key = self.batch["key"]
         items = context["ti"].xcom_pull(task_ids=self.batch["listed_by"], key=key, map_indexes=None)
         counts = kb.ingestion.write_batch(self.operation_id, key, items, self.request, progress=self._progress())
-        self.log.info("%s: %s", key, ", ".join(f"{name} {value}" for name, value in counts.items()))
+        self.log.info("%s: %s", key, counts_text(counts))
         return counts
 
     def _progress(self) -> Any:
@@ -104,8 +105,9 @@ class KnowledgeBaseGateOperator(OpenOperationOperator):
 
     def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any]:
         """Checks; raises GateFailed, which fails the task without a retry."""
+        logging.getLogger("great_expectations").setLevel(logging.WARNING)  # its import alone tells hundreds of lines
         report = kb.ingestion.gate(self.operation_id, self.request).to_dict()
-        self.log.info("The gate is passed: %s", {k: v for k, v in report.items() if not isinstance(v, list | dict)})
+        self.log.info("The gate is passed: %s", counts_text(report))
         return report
 
 
@@ -124,10 +126,10 @@ class KnowledgeBaseRetireOperator(OpenOperationOperator):
         return counts
 
 
-def regrouped(batches: Sequence[Sequence[Any]], limit: int) -> list[list[Any]]:
-    """At most `limit` batches with the same items in the same order."""
-    if len(batches) <= limit:
-        return [list(batch) for batch in batches]
+def evened_out(batches: Sequence[Sequence[Any]], limit: int) -> list[list[Any]]:
+    """The same items in the same order, in as many batches of about the same size, and at most `limit` of them."""
     items = [item for batch in batches for item in batch]
-    size = math.ceil(len(items) / limit)
+    if not items:
+        return []
+    size = math.ceil(len(items) / min(len(batches), limit))
     return [items[start : start + size] for start in range(0, len(items), size)]

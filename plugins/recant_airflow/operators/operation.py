@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.exceptions import AirflowFailException
+
 from recant_airflow.assets import PUBLISHED_KNOWLEDGE
 from recant_airflow.failures import reasons_of_failure
 from recant_airflow.operators.base import KnowledgeBaseOperator, attribution
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
     from recant.ingestion.request import IngestRequest
     from recant.knowledge_base import KnowledgeBase
+
+NAMED_REJECTIONS = 50
 
 
 class KnowledgeBaseOpenOperator(KnowledgeBaseOperator):
@@ -112,15 +116,19 @@ class KnowledgeBasePublishOperator(OpenOperationOperator):
     def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any]:
         """Publishes, unless an earlier attempt did."""
         report = self._published_before(kb) or kb.ingestion.publish(self.operation_id).to_dict()
-        counts = {name: value for name, value in report.items() if isinstance(value, int)}
-        self.log.info("Published: %s", ", ".join(f"{name} {value}" for name, value in counts.items()))
-        for left_out in report["rejected"]:
-            self.log.warning("Left out: %s (%s) %s", left_out["source"], left_out["code"], left_out["reason"])
+        self.log.info("Published: %s", counts_text(report))
+        self._tell_rejected(report["rejected"])
         event = {"kind": "ingest", "collection": self.request.collection, "position": report["position"]}
         announce(context, self.operation_id, event)
         self.facets = {"version": version_facet(report["position"])}
         self.statistics = {"outputStatistics": statistics_facet(report)}
         return report
+
+    def _tell_rejected(self, rejected: Sequence[Mapping[str, str]]) -> None:
+        for left_out in rejected[:NAMED_REJECTIONS]:
+            self.log.warning("Left out: %s (%s) %s", left_out["source"], left_out["code"], left_out["reason"])
+        if (more := len(rejected) - NAMED_REJECTIONS) > 0:
+            self.log.warning("and %s more: `recant show %s` lists them", more, self.operation_id)
 
     def _published_before(self, kb: KnowledgeBase) -> dict[str, Any] | None:
         operation = kb.operations.get(self.operation_id)
@@ -135,19 +143,23 @@ class KnowledgeBaseAbortOperator(OpenOperationOperator):
     """Aborts the operation where it is still open; nothing of it was or will be seen.
 
     Made to be the teardown of the task that opened it: it runs whatever happened between, and leaves a published
-    operation alone. The reason is what the failed tasks said.
+    operation alone. The reason is what the failed tasks said. Having aborted, it fails, so that a run that published
+    nothing never looks like a success (Airflow would call it one where a person marked the run as failed).
+
+    Gives `{"operation_id", "state"}` where there was nothing to abort.
     """
 
     def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any]:
-        """Aborts with the reason, or says that there is nothing to abort."""
+        """Aborts with the reason and fails, or says that there is nothing to abort."""
         operation = kb.operations.get(self.operation_id)
         if operation.state != "open":
             self.log.info("Operation %s is %s: nothing to abort", self.operation_id, operation.state)
-            return {"operation_id": self.operation_id, "aborted": False}
+            return {"operation_id": self.operation_id, "state": operation.state}
         reason = "; ".join(reasons_of_failure(context)) or "the run ended without publishing it"
         kb.ingestion.abort(self.operation_id, reason, failed=True)
-        self.log.warning("Operation %s is aborted, nothing of it is visible: %s", self.operation_id, reason)
-        return {"operation_id": self.operation_id, "aborted": True, "reason": reason}
+        raise AirflowFailException(
+            f"Operation {self.operation_id} is aborted, nothing of it is visible. The reason: {reason}"
+        )
 
 
 def open_key(context: Context) -> str:
@@ -163,6 +175,11 @@ def announce(context: Context, operation_id: int, extra: Mapping[str, Any]) -> N
     event = context["outlet_events"][PUBLISHED_KNOWLEDGE]
     event.extra = {"operation_id": operation_id, **extra}
     event.add_partitions(str(operation_id))
+
+
+def counts_text(report: Mapping[str, Any]) -> str:
+    """The numbers of a report, for the log."""
+    return ", ".join(f"{name} {value}" for name, value in report.items() if isinstance(value, int | float))
 
 
 def version_facet(position: int) -> Any:

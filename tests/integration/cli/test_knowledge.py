@@ -131,3 +131,21 @@ def test_a_missing_source_is_rejected_by_name(recant: Run, shelf: Path) -> None:
     report = recant("ingest", shelf / "cats.md", shelf / "dogs.md", "--json").document
     assert report["documents"] == 1
     assert [(Path(r["source"]).name, r["code"]) for r in report["rejected"]] == [("dogs.md", "missing")]
+
+
+def test_many_rejections_are_summed_up(recant: Run, shelf: Path) -> None:
+    """The first ones are shown, and where to see the rest."""
+    missing = [shelf / f"{number}.md" for number in range(25)]
+    text = recant("ingest", shelf / "cats.md", *missing).out
+    assert text.count("missing") == 20
+    assert "… and 5 more: `recant show 1` lists them." in text
+
+
+def test_a_batch_must_be_utf_8(recant: Run, shelf: Path, tmp_path: Path) -> None:
+    """The file is named, and nothing is made up for what can't be read."""
+    recant("ingest", shelf / "cats.md")
+    questions = tmp_path / "questions.txt"
+    questions.write_bytes(b"\xff\xfe broken")
+    ended = recant("search", "--batch", questions)
+    assert ended.code == 2
+    assert "isn't UTF-8" in ended.err

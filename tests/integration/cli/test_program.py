@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -98,3 +102,31 @@ def test_output_is_plain_in_an_ascii_locale(library: Library, environment: dict[
     assert json.loads(done.stdout)["operations"][0]["agent"] == "zoë"
     text = subprocess.run([*CLI, "log"], env=environment, capture_output=True, text=True, check=False)
     assert (text.returncode, text.stderr) == (0, "")
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """The address of a page that never comes: the connection is taken, and nothing is answered."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/page.md"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_ingest_is_aborted(
+    library: Library, environment: dict[str, str], silent_server: str, number: signal.Signals, code: int
+) -> None:
+    """Ctrl-C, and SIGTERM alike, abort the operation at once; nothing of it is visible, and a line says so."""
+    process = subprocess.Popen([*CLI, "ingest", silent_server], env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not any(operation.state == "open" for operation in library.log.find()):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert "nothing half-written is visible" in said
+    assert "Traceback" not in said
+    [operation] = library.log.find()
+    assert (operation.state, operation.reason) == ("aborted", "interrupted")

@@ -117,7 +117,7 @@ def run_look_around(server: AirflowApi) -> dict[str, Any]:
 def post(server: AirflowApi, path: str, body: dict[str, Any]) -> Any:
     """POST as the administrator."""
     headers = {"Authorization": f"Bearer {server._token()}", "Content-Type": "application/json"}
-    request = urllib.request.Request(f"{server.url}/api/v2{path}", json.dumps(body).encode(), headers)  # noqa: S310
+    request = urllib.request.Request(f"{server.url}/api/v2{path}", json.dumps(body).encode(), headers)
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as response:
         return json.load(response)
 

@@ -43,6 +43,17 @@ def status_of(log: OperationLog, destination: str) -> dict[str, Any]:
     return next(line for line in lineage_status(log.database) if line["destination"] == destination)
 
 
+def roll_back(log: OperationLog, operation: int) -> int:
+    """Withdraws an operation and returns the id of the one that did."""
+    output = [{"direction": "output", "namespace": "postgres://recant", "name": "recant.recant.docs"}]
+    query = """SELECT control_id FROM apply_verdicts('rollback', 'bob', NULL, NULL, gen_random_uuid(), '', '{}', '{}',
+                                                     %s, '{}', %s, ARRAY[false])"""
+    with log.database.transaction() as connection:
+        row = connection.execute(query, [json.dumps(output), [operation]]).fetchone()
+    assert row
+    return int(row["control_id"])
+
+
 def test_every_operation_is_told_to_the_file(log: OperationLog, settings: Settings) -> None:
     """Published, aborted and failed operations each have a START and their end, as valid events, in order."""
     published, aborted, failed = [publish_ingest(log, settings), *(open_ingest(log, settings) for _ in range(2))]
@@ -51,8 +62,13 @@ def test_every_operation_is_told_to_the_file(log: OperationLog, settings: Settin
     assert deliver_pending(log.database, settings) == {"file": 6}
     events = lines(settings)
     assert told(events) == [
-        (published, "START"), (published, "COMPLETE"), (aborted, "START"), (failed, "START"), (aborted, "ABORT"), (failed, "FAIL"),
-    ]  # fmt: skip
+        (published, "START"),
+        (published, "COMPLETE"),
+        (aborted, "START"),
+        (failed, "START"),
+        (aborted, "ABORT"),
+        (failed, "FAIL"),
+    ]
     for event in events:
         read_event(event)
     assert events[1]["outputs"][0]["outputFacets"]["outputStatistics"]["rowCount"] == 3
@@ -69,19 +85,15 @@ def test_the_run_is_the_operations(log: OperationLog, settings: Settings) -> Non
 
 
 def test_a_rollback_is_a_run_that_names_what_it_withdrew(log: OperationLog, settings: Settings) -> None:
-    """The rollback's COMPLETE names the operation and its run; the withdrawn operation's own events stay as they were."""
+    """The rollback's COMPLETE names operation and run; the withdrawn operation's own events stay as they were."""
     operation = publish_ingest(log, settings)
     deliver_pending(log.database, settings)
-    withdraw = """SELECT control_id FROM apply_verdicts('rollback', 'bob', NULL, NULL, gen_random_uuid(), '', '{}', '{}',
-        '[{"direction": "output", "namespace": "postgres://recant", "name": "recant.recant.docs"}]', '{}', %s, ARRAY[false])"""
-    with log.database.transaction() as connection:
-        row = connection.execute(withdraw, [[operation]]).fetchone()
-    assert row
+    control = roll_back(log, operation)
     before = lines(settings)
     deliver_pending(log.database, settings)
     start, complete = lines(settings)[len(before) :]
     facet = complete["run"]["facets"]["recant_operation"]
-    assert (facet["operation_id"], facet["withdrew"]) == (row["control_id"], [operation])
+    assert (facet["operation_id"], facet["withdrew"]) == (control, [operation])
     assert facet["withdrew_runs"] == [log.get(operation).lineage_run_id]
     assert complete["outputs"][0]["facets"]["version"]["datasetVersion"] == "2"
     assert "withdrew" not in start["run"]["facets"]["recant_operation"]
@@ -95,19 +107,20 @@ def test_a_second_pass_delivers_nothing_twice(log: OperationLog, settings: Setti
     assert deliver_pending(log.database, settings) == {"file": 0}
     assert len(lines(settings)) == 2
     assert status_of(log, "file") == {
-        "destination": "file", "pending": 0, "delivered": 2, "dead": 0, "oldest_pending_seconds": None, "last_error": None,
-    }  # fmt: skip
+        "destination": "file",
+        "pending": 0,
+        "delivered": 2,
+        "dead": 0,
+        "oldest_pending_seconds": None,
+        "last_error": None,
+    }
 
 
 def test_a_repeated_delivery_is_the_same_event(log: OperationLog, settings: Settings, tmp_path: Path) -> None:
-    """An event told again after a later rollback is equal to the first telling: consumers can drop it by run and type."""
+    """An event told again after a rollback equals the first telling: consumers can drop it by run and type."""
     operation = publish_ingest(log, settings)
     deliver_pending(log.database, settings)
-    with log.database.transaction() as connection:
-        connection.execute(
-            "SELECT apply_verdicts('rollback', 'bob', NULL, NULL, gen_random_uuid(), '', '{}', '{}', '[]', '{}', %s, ARRAY[false])",
-            [[operation]],
-        )
+    roll_back(log, operation)
     late = FileDestination(tmp_path / "late.ndjson")
     late.name = "late"
     deliver_pending(log.database, settings, [late])

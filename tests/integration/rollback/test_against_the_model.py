@@ -14,6 +14,7 @@ from recant.rollback import verify_log
 
 RECORDS = [f"r{i}" for i in range(5)]
 SESSIONS = [None, "s", "t"]
+VERBS = "open write write write publish publish rollback rollback redo abort affirm merge quarantine release restore".split()
 REFUSALS = {
     HasDependents: "HasDependents",
     InputWithdrawn: "InputWithdrawn",
@@ -33,7 +34,7 @@ class Twins:
 
     def step(self) -> None:
         verb = self.rng.choice(
-            ["open", "write", "write", "write", "publish", "publish", "rollback", "redo", "abort", "affirm", "merge"]
+            VERBS
         )
         getattr(self, f"do_{verb}")()
         self.compare()
@@ -134,7 +135,7 @@ class Twins:
         if not published:
             return
         picked = self.rng.sample(published, min(len(published), self.rng.choice([1, 1, 2])))
-        policy = self.rng.choice(["refuse", "cascade"])
+        policy = self.rng.choice(["refuse", "safe_only", "cascade", "force"])
         selector = Selector(operations=tuple(self.ids[n] for n in picked))
         plan = lambda: self.library.rollback.plan(selector, policy=policy, agent="x")  # noqa: E731
         self.control(
@@ -143,14 +144,50 @@ class Twins:
             lambda: self.library.rollback.run(plan(), Attribution("x")),
         )
 
+    def pick(self) -> tuple[list[int], Selector]:
+        published = [n for n in self.some("published") if self.model.ops[n].versions]
+        picked = self.rng.sample(published, min(len(published), self.rng.choice([1, 1, 2])))
+        return picked, Selector(operations=tuple(self.ids[n] for n in picked))
+
+    def do_quarantine(self) -> None:
+        picked, selector = self.pick()
+        if picked:
+            self.control(
+                f"quarantine {picked}",
+                lambda: self.model.quarantine(set(picked)),
+                lambda: self.library.rollback.quarantine(selector, Attribution("x")),
+            )
+
+    def do_release(self) -> None:
+        picked, selector = self.pick()
+        force = self.rng.random() < 0.5
+        if picked:
+            self.control(
+                f"release {picked} {force}",
+                lambda: self.model.release(picked, force),
+                lambda: self.library.rollback.release(selector, Attribution("x"), "force" if force else "refuse"),
+            )
+
+    def do_restore(self) -> None:
+        if self.rng.random() < 0.5 and self.model.position:
+            position = self.rng.randint(0, self.model.position)
+            then = self.model.view(position)
+            self.control(
+                f"restore {position}",
+                lambda: self.model.restore(position),
+                lambda: self.library.rollback.restore("library", position, Attribution("x")),
+            )
+            assert self.library.view() == then
+
     def do_redo(self) -> None:
         controls = [o.id for o in self.model.ops.values() if o.verdicts]
         if controls:
             number = self.rng.choice(controls)
+            policy = self.rng.choice(["refuse", "refuse", "force"])
             self.control(
-                f"redo {number}",
-                lambda: self.model.redo(number),
-                lambda: self.library.rollback.redo(self.ids[number], Attribution("x")),
+                f"redo {number} {policy}",
+                lambda: self.model.redo(number, policy),
+                lambda: self.library.rollback.redo(self.ids[number], Attribution("x"), policy),
             )
 
     def control(self, label: str, on_model, on_database) -> None:
@@ -174,7 +211,7 @@ class Twins:
         assert self.library.log.position() == self.model.position
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(40))
 def test_random_histories_agree_with_the_model(library: Library, seed: int):
     """Views, states, refusals and positions are the model's after every step; the past and the log check out at the end."""
     twins = Twins(library, seed)

@@ -69,8 +69,9 @@ def test_document_id_is_the_same_for_every_version(library: Library) -> None:
 
 def test_ties_are_broken_by_chunk_id(library: Library) -> None:
     """Chunks equally near come in the order of their ids, and the limit cuts there."""
-    library.publish({"a.md": [Part(f"t{i}", corner(i)) for i in range(DIMENSIONS)]})
-    everything = [hit.chunk_id for hit in library.search(HERE, limit=50).hits]
+    library.publish({"a.md": [Part(f"t{i}", HERE) for i in range(200)]})
+    everything = [hit.chunk_id for hit in library.search(HERE, limit=1000).hits]
+    assert len(everything) == 200
     assert everything == sorted(everything)
     assert [hit.chunk_id for hit in library.search(HERE, limit=3).hits] == everything[:3]
 
@@ -112,6 +113,20 @@ def test_collections_are_apart(library: Library) -> None:
     assert texts(library.search(HERE)) == ["shared"]
     assert texts(library.search(HERE, collection="notes")) == ["shared", "other"]
     assert library.search(HERE).hits[0].collection == "knowledge"
+
+
+def test_collections_are_apart_in_the_index(
+    library: Library, ways: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one index of a space that two collections share gives each its own documents."""
+    first = library.publish({"a.md": [Part("shared", HERE)]}, "knowledge")
+    second = library.publish({"a.md": [Part("shared", HERE)]}, "notes")
+    library.build_index()
+    monkeypatch.setattr(nearest, "EXACT_BELOW", 0)
+    monkeypatch.setattr(searcher, "candidate_count", lambda limit, **_: limit)
+    assert [hit.operation_id for hit in library.search(HERE, limit=1).hits] == [first]
+    assert [hit.operation_id for hit in library.search(HERE, limit=1, collection="notes").hits] == [second]
+    assert ways == {"search_index": 2}
 
 
 def test_session_sees_its_own_open_writes(library: Library) -> None:

@@ -11,8 +11,10 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -64,39 +66,44 @@ class Image:
         )
 
 
-def start_server(folder: Path) -> EmbeddedPostgres:
-    server = EmbeddedPostgres(
-        folder / "data", secrets_dir=folder / "secrets", log_file=folder / "postgres.log", durable=False
-    )
-    server.start()
-    return server
+@contextmanager
+def own_server() -> Iterator[EmbeddedPostgres]:
+    """A server with roles of its own, not under pytest's folder: another session would close that to PostgreSQL's user."""
+    with TemporaryDirectory(prefix="recant-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        server = EmbeddedPostgres(
+            folder / "data", secrets_dir=folder / "secrets", log_file=folder / "postgres.log", durable=False
+        )
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+def image() -> Iterator[Image]:
     """After the first boot, with every statement in the server's log."""
-    server = start_server(tmp_path_factory.mktemp("image"))
-    image = Image(server)
-    with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET log_statement = 'all'")
-        connection.execute("SELECT pg_reload_conf()")
-        connection.execute("CREATE DATABASE recant")
-    for file in sorted(SCRIPTS.glob("*.sql")):
-        image.process_sql(file)
-    done = image.first_boot()
-    assert done.returncode == 0, done.stderr
-    yield image
-    server.stop()
+    with own_server() as server:
+        image = Image(server)
+        with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET log_statement = 'all'")
+            connection.execute("SELECT pg_reload_conf()")
+            connection.execute("CREATE DATABASE recant")
+        for file in sorted(SCRIPTS.glob("*.sql")):
+            image.process_sql(file)
+        done = image.first_boot()
+        assert done.returncode == 0, done.stderr
+        yield image
 
 
 @pytest.fixture(scope="module")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def embedded() -> Iterator[EmbeddedPostgres]:
     """What `recant up` prepares."""
-    server = start_server(tmp_path_factory.mktemp("embedded"))
-    prepare_knowledge(server, SCRIPTS)
-    prepare_metadata(server)
-    yield server
-    server.stop()
+    with own_server() as server:
+        prepare_knowledge(server, SCRIPTS)
+        prepare_metadata(server)
+        yield server
 
 
 def dump(server: EmbeddedPostgres, program: str, *arguments: str, database: str = "recant") -> list[str]:

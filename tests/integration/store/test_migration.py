@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import socket
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Barrier
 
 import psycopg
@@ -20,6 +22,8 @@ from recant.errors import (
     RecantError,
     SchemaOutdated,
 )
+from recant.installation.postgres import EmbeddedPostgres
+from recant.oplog import Attribution, OperationLog
 from recant.settings import read_settings
 from recant.store import Database, migrate, pending_migrations
 from recant.store.migration import migrations
@@ -33,6 +37,21 @@ PASSWORD = "not-the-password-3f9c"
 def scripts(tmp_path: Path) -> Path:
     """A copy of the SQL files, to be changed."""
     return Path(shutil.copytree(SCRIPTS, tmp_path / "init scripts", ignore=shutil.ignore_patterns("*.sh")))
+
+
+@pytest.fixture
+def own_server() -> Iterator[EmbeddedPostgres]:
+    """A server on which nobody has made our roles yet."""
+    with TemporaryDirectory(prefix="recant-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        server = EmbeddedPostgres(
+            folder / "data", secrets_dir=folder / "secrets", log_file=folder / "postgres.log", durable=False
+        )
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 def fetch(dsn: str, query: str) -> list[tuple[object, ...]]:
@@ -186,6 +205,32 @@ def test_a_dsn_that_can_not_be_understood_is_not_repeated(dsn: str) -> None:
     with pytest.raises(ConfigurationError, match="RECANT_DSN can't be understood: write postgresql://") as caught:
         migrate(dsn, SCRIPTS)
     assert PASSWORD not in str(caught.value)
+
+
+def test_a_login_without_the_right_is_told_so(postgres: EmbeddedPostgres, empty_database: str) -> None:
+    """Migrating with the application's own login isn't a defect of ours: the message names the variable to set."""
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS nobody_special")
+        connection.execute(f"CREATE ROLE nobody_special LOGIN PASSWORD '{PASSWORD}'")
+    with pytest.raises(ConfigurationError, match="RECANT_ADMIN_DSN"):
+        migrate(make_conninfo(empty_database, user="nobody_special", password=PASSWORD), SCRIPTS)
+
+
+def test_a_login_that_is_no_superuser_can_migrate(own_server: EmbeddedPostgres) -> None:
+    """As docs/how-to/use-your-own-postgres.md says: it may create roles, grants them to itself, and owns the database."""
+    with psycopg.connect(own_server.dsn("postgres"), autocommit=True) as superuser:
+        superuser.execute(f"CREATE ROLE recant_admin LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
+        superuser.execute("CREATE DATABASE recant OWNER recant_admin")
+    with psycopg.connect(own_server.dsn("recant"), autocommit=True) as superuser:
+        superuser.execute("CREATE EXTENSION vector")
+    admin = make_conninfo(own_server.dsn("recant"), user="recant_admin", password=PASSWORD)
+    assert migrate(admin, SCRIPTS) == NAMES
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE recant_app LOGIN PASSWORD '{PASSWORD}' IN ROLE recant_worker")
+    app = make_conninfo(admin, user="recant_app")
+    assert pending_migrations(app, SCRIPTS) == []
+    with Database(app) as database:
+        assert OperationLog(database).open("ingest", Attribution("alice")) == 1
 
 
 def test_a_database_without_the_schema_says_migrate(empty_database: str) -> None:

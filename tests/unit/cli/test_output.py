@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 
 import pytest
 from hypothesis import given
@@ -74,6 +75,25 @@ def test_a_document_is_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads(out) == {"at": "2026-01-02T00:00:00+00:00", "text": "zwölf\nBoxkämpfer"}
 
 
+def test_what_json_lacks_is_written_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """Our own types as their dict, bytes as hex, the rest as its text."""
+
+    class Ours:
+        def to_dict(self) -> dict[str, int]:
+            return {"a": 1}
+
+    Output().document({"ours": Ours(), "bytes": b"\x01", "path": PurePosixPath("/x")})
+    assert json.loads(capsys.readouterr().out) == {"ours": {"a": 1}, "bytes": "01", "path": "/x"}
+
+
+def test_a_document_on_a_terminal_is_indented(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For reading."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    Output(as_json=True).document({"a": 1})
+    assert terminal.getvalue() == '{\n  "a": 1\n}\n'
+
+
 @given(text=st.text(st.characters(exclude_categories=[])))
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
 def test_json_fits_the_stream_it_goes_to(encoding: str, text: str) -> None:
@@ -90,6 +110,7 @@ def test_json_fits_the_stream_it_goes_to(encoding: str, text: str) -> None:
 def test_amounts_leave_zeros_out() -> None:
     """Counts are told as amounts; what is zero or no number is not."""
     assert amounts({"documents": 1200, "removed": 0, "origins": ["a"], "chunks": 3}) == "1,200 documents, 3 chunks"
+    assert amounts({"documents": 1, "unchanged": 1}) == "1 document, 1 unchanged"
 
 
 def test_no_time_is_no_text() -> None:

@@ -121,6 +121,35 @@ def test_a_run_that_takes_too_long(serve: Callable[[Answers], str]) -> None:
         client.wait("x", "r 1", lambda tasks: None, timeout_seconds=0)
 
 
+def test_reading_is_tried_again() -> None:
+    """A server that fails twice and then answers has answered."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self._say(201, {"access_token": "t"})
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self._say(200 if len(asked) > 2 else 503, {"value": 7})
+
+        def _say(self, status: int, document: Any) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(document).encode())
+
+        def log_message(self, *args: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with AirflowClient(f"http://127.0.0.1:{server.server_port}", "admin", "p") as client:
+            assert client.result("x", "r", "t") == 7
+        server.shutdown()
+    assert len(asked) == 3
+
+
 def test_many_tasks_come_in_pages(serve: Callable[[Answers], str]) -> None:
     """A page that isn't full is the last."""
     task = {"task_id": "t", "map_index": 0, "state": "success", "try_number": 1}
