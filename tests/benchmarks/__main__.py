@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil
 from rich.console import Console
+
 from tests.benchmarks.measure import Measure
 from tests.benchmarks.report import table, write_results
 

@@ -12,14 +12,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks.documents import write_documents
-from tests.benchmarks.measure import Measure, at_most, median, stopwatch
-from tests.benchmarks.server import measured_server
-
 from recant.ingestion.pipeline import Ingestion
 from recant.ingestion.request import IngestRequest
 from recant.oplog import Attribution
 from recant.settings import inherited_environment, read_settings
+from tests.benchmarks.documents import write_documents
+from tests.benchmarks.measure import Measure, at_most, median, stopwatch
+from tests.benchmarks.server import measured_server
 
 
 def run(documents: int = 30, rounds: int = 7) -> list[Measure]:

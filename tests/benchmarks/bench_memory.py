@@ -17,9 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.benchmarks.documents import write_documents
-from tests.benchmarks.measure import Measure, at_most
-from tests.benchmarks.server import measured_server
 
 from recant.embedding import ModelCard, resolve_model
 from recant.ingestion.pipeline import Ingestion
@@ -27,6 +24,9 @@ from recant.ingestion.request import IngestRequest
 from recant.oplog import Attribution
 from recant.settings import inherited_environment, read_settings
 from recant.store import Database
+from tests.benchmarks.documents import write_documents
+from tests.benchmarks.measure import Measure, at_most
+from tests.benchmarks.server import measured_server
 
 TIMES = (1, 2, 4)
 MIB = 1024

@@ -13,6 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from recant.oplog import Attribution, Selector
+from recant.rollback import Rollback
+from recant.settings import read_settings
+from recant.store import Connection, Database
 from tests.benchmarks.measure import Measure, at_least, at_most, median, milliseconds, stopwatch
 from tests.benchmarks.server import measured_server
 from tests.benchmarks.synthetic import (
@@ -24,11 +29,6 @@ from tests.benchmarks.synthetic import (
     control_parameters,
     drafts,
 )
-
-from recant.oplog import Attribution, Selector
-from recant.rollback import Rollback
-from recant.settings import read_settings
-from recant.store import Connection, Database
 
 SIZES = (100, 10_000, 100_000)
 MIDDLE = 1

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 from pgvector import HalfVector
-from tests.benchmarks.measure import Measure, at_least, at_most, median, milliseconds, percentile_95
-from tests.benchmarks.server import measured_server
-from tests.benchmarks.synthetic import COLLECTION, DIMENSIONS, Clusters, Vectors, Writer, drafts
 
 from recant.search import Searcher
 from recant.search.nearest import EF_SEARCH, Neighbourhood, candidate_count
 from recant.search.scope import read_scope
 from recant.store import Connection, Database
+from tests.benchmarks.measure import Measure, at_least, at_most, median, milliseconds, percentile_95
+from tests.benchmarks.server import measured_server
+from tests.benchmarks.synthetic import COLLECTION, DIMENSIONS, Clusters, Vectors, Writer, drafts
 
 DOCUMENTS_PER_OPERATION = 10
 PLAIN = """SELECT id, text, vector <#> %(vector)s AS distance FROM plain

@@ -11,16 +11,15 @@ import logging
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks.documents import write_documents
-from tests.benchmarks.measure import Measure, at_least, at_most, stopwatch
-from tests.benchmarks.server import measured_server
-from tests.benchmarks.synthetic import CHUNKS_PER_DOCUMENT, Clusters, Draft, Writer, drafts
-
 from recant.ingestion.pipeline import Ingestion
 from recant.ingestion.request import IngestReport, IngestRequest
 from recant.oplog import Attribution
 from recant.settings import read_settings
 from recant.store import Database
+from tests.benchmarks.documents import write_documents
+from tests.benchmarks.measure import Measure, at_least, at_most, stopwatch
+from tests.benchmarks.server import measured_server
+from tests.benchmarks.synthetic import CHUNKS_PER_DOCUMENT, Clusters, Draft, Writer, drafts
 
 CHUNKS_PER_FLUSH = 2_000
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.integration.library import Library
 
 from recant.store import Database
+from tests.integration.library import Library
 
 
 @pytest.fixture

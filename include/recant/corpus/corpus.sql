@@ -40,7 +40,7 @@ JOIN record r ON r.collection_id = %(collection_id)s AND r.kind = %(kind)s AND r
 -- A record that this operation has a version of already is left out: the same source twice in one run.
 INSERT INTO version (record_id, operation_id, batch_id, over_operation_id, tombstone, content_hash)
 SELECT record_id, %(operation_id)s, %(batch_id)s, over_operation_id, false, content_hash
-FROM unnest(%(record_ids)s::bigint[], %(over)s::bigint[], %(content_hashes)s::bytea[]) AS x (record_id, over_operation_id, content_hash)
+FROM unnest(%(record_ids)s::bigint[], %(over)s::bigint[], %(content_hashes)b::bytea[]) AS x (record_id, over_operation_id, content_hash)
 ORDER BY record_id
 ON CONFLICT (operation_id, record_id) DO NOTHING
 RETURNING record_id, version_id
@@ -137,7 +137,7 @@ SELECT version_id FROM added
 INSERT INTO watermark (version_id, document_count, listing_hash) VALUES (%(version_id)s, %(document_count)s, %(listing_hash)s)
 
 -- name: known_embeddings
-SELECT e.text_hash, e.id FROM unnest(%(hashes)s::bytea[]) AS wanted (hash)
+SELECT e.text_hash, e.id FROM unnest(%(hashes)b::bytea[]) AS wanted (hash)
 JOIN embedding e ON e.space_id = %(space_id)s AND e.text_hash = wanted.hash
 
 -- name: copy_embeddings

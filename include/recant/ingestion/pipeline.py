@@ -126,7 +126,7 @@ class Ingestion:
 
     def gate(self, operation_id: int, request: IngestRequest) -> GateReport:
         """Checks the open operation with Great Expectations. Raises GateFailed under `strict`; the caller aborts then."""
-        return gate_operation(self.database, operation_id, policy=request.policy)
+        return gate_operation(self.database, operation_id, policy=request.policy, max_tokens=self.card.max_tokens)
 
     def retire(self, operation_id: int, request: IngestRequest) -> Counts:
         """Tombstones for documents that their origin no longer holds, and a watermark for each origin that has changed."""

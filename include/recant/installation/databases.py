@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recant.installation.postgres import EmbeddedPostgres
-from recant.store import Connection, load, migrate
-from recant.store.database import _connect
+from recant.store import Connection, connect_once, load, migrate
 
 KNOWLEDGE = "recant"
 APPLICATION_ROLE = "recant_app"
@@ -59,11 +58,11 @@ def record_metadata_version(postgres: EmbeddedPostgres, version: str) -> None:
 
 def require_reachable(dsn: str) -> None:
     """Connects and does nothing. Raises DatabaseUnreachable or AuthenticationFailed."""
-    _connect(dsn).close()
+    connect_once(dsn).close()
 
 
 def _administer(postgres: EmbeddedPostgres) -> Connection:
-    return _connect(postgres.dsn("postgres"), autocommit=True)
+    return connect_once(postgres.dsn("postgres"), autocommit=True)
 
 
 def _exists(connection: Connection, query: str, name: str) -> bool:

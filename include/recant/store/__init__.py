@@ -1,6 +1,7 @@
 """The only place that knows psycopg: connections, named queries, migrations, and the driver's errors in our words."""
 
-from recant.store.database import Connection, Database, Row, json_parameter
+from recant.store.arrays import array_text
+from recant.store.database import Connection, Database, Row, connect_once, json_parameter
 from recant.store.migration import migrate, pending_migrations
 from recant.store.queries import load
 from recant.store.vectors import duplicate_key, half_vector, vector_rows
@@ -9,6 +10,8 @@ __all__ = [
     "Connection",
     "Database",
     "Row",
+    "array_text",
+    "connect_once",
     "duplicate_key",
     "half_vector",
     "json_parameter",

@@ -72,7 +72,7 @@ class Database:
 
     @contextmanager
     def _single(self) -> Iterator[Connection]:
-        with translated(), _connect(self.dsn) as connection:
+        with translated(), connect_once(self.dsn) as connection:
             connection.autocommit = True
             self._configure(connection)
             yield connection
@@ -80,7 +80,7 @@ class Database:
     def _connections(self) -> ConnectionPool[Connection]:
         with self._lock:
             if self._pool is None:
-                with _connect(self.dsn) as first:
+                with connect_once(self.dsn) as first:
                     self._configure(first)  # a clear error now, instead of a pool's time-out later
                 self._pool = self._open_pool()
             return self._pool
@@ -106,7 +106,8 @@ class Database:
         register_vector(connection)
 
 
-def _connect(dsn: str, **options: Any) -> Connection:
+def connect_once(dsn: str, **options: Any) -> Connection:
+    """One connection as the login itself, for what the pool is not: migrations, making databases."""
     try:
         return psycopg.connect(
             dsn, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_SECONDS, application_name="recant", **options

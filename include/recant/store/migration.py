@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import LiteralString
 
 from recant.errors import ConfigurationError, MigrationChanged, SchemaOutdated
-from recant.store.database import Connection, _connect
+from recant.store.database import Connection, connect_once
 from recant.store.failures import translated
 
 _LOCK = 7241168
@@ -43,7 +43,7 @@ def migrate(dsn: str, scripts: Path) -> list[str]:
     Raises MigrationChanged when an applied file was changed, SchemaOutdated when the database is newer than this code.
     """
     wanted = migrations(scripts)
-    with translated(), _connect(dsn, autocommit=True) as connection:
+    with translated(), connect_once(dsn, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         missing = _missing(connection, wanted)
         for migration in missing:
@@ -53,7 +53,7 @@ def migrate(dsn: str, scripts: Path) -> list[str]:
 
 def pending_migrations(dsn: str, scripts: Path) -> list[str]:
     """Names of the files that `migrate` would apply; the same errors."""
-    with translated(), _connect(dsn, autocommit=True) as connection:
+    with translated(), connect_once(dsn, autocommit=True) as connection:
         return [m.name for m in _missing(connection, migrations(scripts))]
 
 

@@ -152,11 +152,11 @@ class KnowledgeBaseAbortOperator(OpenOperationOperator):
     def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any]:
         """Aborts with the reason and fails, or says that there is nothing to abort."""
         operation = kb.operations.get(self.operation_id)
-        if operation.state != "open":
+        if operation.position is not None:
             self.log.info("Operation %s is %s: nothing to abort", self.operation_id, operation.state)
             return {"operation_id": self.operation_id, "state": operation.state}
-        reason = "; ".join(reasons_of_failure(context)) or "the run ended without publishing it"
-        kb.ingestion.abort(self.operation_id, reason, failed=True)
+        reason = operation.reason or "; ".join(reasons_of_failure(context)) or "the run ended without publishing it"
+        kb.operations.abort(self.operation_id, reason, failed=True)
         raise AirflowFailException(
             f"Operation {self.operation_id} is aborted, nothing of it is visible. The reason: {reason}"
         )

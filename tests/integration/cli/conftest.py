@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.integration.cli.command_line import Ended, Run
 
 from recant.cli import main
+from tests.integration.cli.command_line import Ended, Run
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.integration.cli.command_line import Run
 from tests.integration.library import Library
 

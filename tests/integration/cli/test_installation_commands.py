@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.cli.command_line import Run
 
 from recant import installation
 from recant.installation.ports import free_port
 from recant.settings import read_settings
+from tests.integration.cli.command_line import Run
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.integration.cli.command_line import Run
 
 INGEST_KEYS = {

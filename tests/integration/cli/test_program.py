@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.integration.library import Library
 
 HEAVY = "torch pandas airflow great_expectations sentence_transformers transformers openlineage docutils lxml httpx"

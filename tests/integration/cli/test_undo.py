@@ -6,6 +6,7 @@ import io
 import sys
 
 import pytest
+
 from tests.integration.cli.command_line import Run
 from tests.integration.library import Library
 

@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.lineage.lineage_collector import Collector
-from tests.integration.lineage.lineage_writers import lines, open_ingest, publish_ingest, told
-from tests.openlineage_reader import read_event
 
 from recant.lineage import lineage_status
 from recant.lineage.destinations import FileDestination, MarquezDestination, NotDelivered
@@ -23,6 +20,9 @@ from recant.lineage.outbox import register_destinations
 from recant.lineage.relay import deliver_pending
 from recant.oplog import Attribution, OperationLog
 from recant.settings import Settings
+from tests.integration.lineage.lineage_collector import Collector
+from tests.integration.lineage.lineage_writers import lines, open_ingest, publish_ingest, told
+from tests.openlineage_reader import read_event
 
 
 def deliveries(log: OperationLog, destination: str) -> list[dict[str, Any]]:

@@ -18,15 +18,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.integration.lineage.lineage_collector import Collector
-from tests.integration.lineage.lineage_writers import (
-    lines,
-    open_ingest,
-    publish_ingest,
-    running,
-    told,
-    wait_until,
-)
 
 from recant.installation.ports import free_port
 from recant.installation.postgres import EmbeddedPostgres
@@ -36,6 +27,15 @@ from recant.lineage.relay import Relay, deliver_pending, main
 from recant.oplog import OperationLog
 from recant.settings import Settings, read_settings
 from recant.store import Database, migrate
+from tests.integration.lineage.lineage_collector import Collector
+from tests.integration.lineage.lineage_writers import (
+    lines,
+    open_ingest,
+    publish_ingest,
+    running,
+    told,
+    wait_until,
+)
 
 
 def owed(log: OperationLog, destination: str) -> int:

@@ -7,7 +7,6 @@ import logging
 from typing import Any
 
 import pytest
-from tests.integration.quality.conftest import Shelf
 
 from recant.errors import GateFailed, OperationClosed, UnknownOperation, UsageError
 from recant.lineage import collection_dataset
@@ -16,6 +15,7 @@ from recant.oplog import Attribution, Dataset
 from recant.quality import BadSuite, gate_operation
 from recant.quality.suite import parse_suite
 from recant.settings import read_settings
+from tests.integration.quality.conftest import Shelf
 
 SECRET = "Zq7-secret-marker"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 
 import pytest
-from tests.integration.library import Library
-from tests.semantics_model import TOMB, HasDependents, InputWithdrawn, Model, PlanStale, Refused, WriteConflict
 
 from recant.errors import Refused as DatabaseRefused
 from recant.oplog import Attribution, Selector
 from recant.rollback import verify_log
+from tests.integration.library import Library
+from tests.semantics_model import TOMB, HasDependents, InputWithdrawn, Model, PlanStale, Refused, WriteConflict
 
 RECORDS = [f"r{i}" for i in range(5)]
 SESSIONS = [None, "s", "t"]
@@ -33,9 +33,7 @@ class Twins:
         self.trace: list[str] = []
 
     def step(self) -> None:
-        verb = self.rng.choice(
-            VERBS
-        )
+        verb = self.rng.choice(VERBS)
         getattr(self, f"do_{verb}")()
         self.compare()
 

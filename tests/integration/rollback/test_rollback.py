@@ -6,7 +6,6 @@ import threading
 
 import psycopg
 import pytest
-from tests.integration.library import Library
 
 from recant.errors import (
     EmptySelector,
@@ -19,6 +18,7 @@ from recant.errors import (
 )
 from recant.oplog import Attribution, Selector
 from recant.rollback import verify_log
+from tests.integration.library import Library
 
 WHO = Attribution("alice", message="taken back")
 

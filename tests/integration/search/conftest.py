@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.integration.search.search_library import Library
 
 from recant.search.nearest import Neighbourhood
 from recant.store import Database
+from tests.integration.search.search_library import Library
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tests.integration.search.search_library import Library, Part, Vector, sign_vector
 
 SOURCES = [f"/library/{name}.md" for name in "abcdefgh"]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.integration.search.search_library import DIMENSIONS, Library, Part, Vector
 
 from recant.search import Searcher, nearest
+from tests.integration.search.search_library import DIMENSIONS, Library, Part, Vector
 
 OPERATIONS, DOCUMENTS, CHUNKS = 50, 50, 10
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.integration.search.search_library import DIMENSIONS, Library, Part, Vector, sign_vector
 
 from recant.errors import DimensionMismatch, UnknownCollection, UsageError
 from recant.search import nearest, searcher
 from recant.store import Database
+from tests.integration.search.search_library import DIMENSIONS, Library, Part, Vector, sign_vector
 
 
 def corner(*flipped: int) -> Vector:

@@ -12,7 +12,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.embedding.conftest import AWKWARD
 
 from recant.embedding import ModelCard, resolve_model
 from recant.embedding import batch as batch_module
@@ -20,6 +19,7 @@ from recant.embedding.batch import BatchEmbedder, token_batches
 from recant.embedding.hardware import available_processors, choose_device, parallel_batches, reduced_dtypes
 from recant.embedding.model import UnknownModel, WeightsChanged
 from recant.errors import ConfigurationError
+from tests.unit.embedding.conftest import AWKWARD
 
 
 def test_float32_equals_the_library(batch_float32: BatchEmbedder, expected: Any, prose: list[str]) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.embedding.conftest import AWKWARD
 
 from recant.embedding import ModelCard, resolve_model
 from recant.embedding.bert import erf, map_safetensors
 from recant.embedding.lean import LeanEmbedder, UnsupportedArchitecture
+from tests.unit.embedding.conftest import AWKWARD
 
 
 def edit(path: Path, **changes: Any) -> None:

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.embedding.conftest import AWKWARD
 
 from recant.embedding import ModelCard, resolve_model
 from recant.embedding.client import ResidentEmbedder
@@ -38,6 +37,7 @@ from recant.embedding.resident_state import (
     write_state,
 )
 from recant.errors import ConfigurationError, EmbedderUnreachable, UsageError
+from tests.unit.embedding.conftest import AWKWARD
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.embedding.conftest import AWKWARD
 
 from recant.embedding import ModelCard, TokenCounter, resolve_model
 from recant.embedding.model import UnknownModel
+from tests.unit.embedding.conftest import AWKWARD
 
 COUNTER = TokenCounter(resolve_model())
 

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
-from tests.openlineage_reader import read_event
 
 from recant.lineage.events import render_event
 from recant.lineage.facets import OPERATION_SCHEMA, STATES, web_address
 from recant.settings import read_settings
+from tests.openlineage_reader import read_event
 
 RUN = "01932b5e-8a5c-7d4e-9c7a-1f2e3d4c5b6a"
 PARENT = "01932b5e-8a5c-7d4e-9c7a-000000000001"
