@@ -29,7 +29,7 @@ COLD_QUERY = (
 )
 
 
-def run(chunks: int = 400, turns: int = 5, seed: int = 7) -> list[Measure]:
+def run(chunks: int = 300, turns: int = 5, seed: int = 7) -> list[Measure]:
     """Measures over `chunks` chunks, each way `turns` times."""
     texts = readme_chunks(chunks, seed)
     with ExitStack() as stack:
@@ -89,7 +89,7 @@ def readme_chunks(count: int, seed: int) -> list[str]:
 @contextmanager
 def worker(way: str, chunks: int, seed: int) -> Iterator[Callable[[str], Any]]:
     """A process that has loaded one way, to be asked for "dtype" or the seconds of one "embed"."""
-    command = [sys.executable, "-m", __spec__.name if __spec__ else __name__, way, str(chunks), str(seed)]
+    command = [sys.executable, "-m", "tests.benchmarks.bench_embedding", way, str(chunks), str(seed)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None

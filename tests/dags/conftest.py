@@ -88,13 +88,17 @@ def documents_in() -> Callable[[Path], Path]:
 
 
 @pytest.fixture(scope="session")
-def airflow() -> Iterator[Path]:
+def airflow() -> Path:
     """Airflow's home, its metadata tables made."""
     (AIRFLOW_HOME / "passwords.json").write_text(json.dumps({APPROVER: PASSWORD}))
     from airflow.utils.db import initdb
 
     initdb()
-    yield AIRFLOW_HOME
+    return AIRFLOW_HOME
+
+
+def pytest_unconfigure() -> None:
+    """Airflow's home is made when this file is read, so it goes even where no test was run."""
     shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from recant.cli.failures import Invocation, terminable
 from recant.demo.narrator import Narrator
 from recant.demo.story import Story, tell
 from recant.settings import read_settings
@@ -12,7 +13,7 @@ INTERRUPTED = 130
 
 
 def main() -> int:
-    """Returns the exit code: 0, 1 when a step failed, 2 for settings that can't be understood, 130 after Ctrl-C."""
+    """Returns the exit code: 0, 1 when a step failed, 2 for settings that can't be understood, 130 after Ctrl-C or SIGTERM."""
     narrator = Narrator()
     try:
         settings = read_settings()
@@ -23,7 +24,8 @@ def main() -> int:
     path = settings.project_root / "demo-report.json"
     code = INTERRUPTED
     try:
-        code = 0 if tell(story).ok else 1
+        with terminable(Invocation()):
+            code = 0 if tell(story).ok else 1
     except KeyboardInterrupt:
         narrator.broke("Interrupted.")
     finally:

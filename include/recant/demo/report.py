@@ -32,7 +32,7 @@ class Step:
     ok: bool = False
     seconds: float = 0.0
     skipped: bool = False
-    """An earlier step failed."""
+    """An earlier step failed, or the story was interrupted."""
     error: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 

@@ -245,11 +245,10 @@ STEPS: tuple[tuple[str, Callable[[Story], dict[str, Any]]], ...] = (
 
 def tell(story: Story) -> DemoReport:
     """All steps; those after one that failed are skipped. What it came to is in the report, also when interrupted."""
-    steps = [Step(name) for name, _ in STEPS]
+    steps = [Step(name, skipped=True) for name, _ in STEPS]
     story.report.steps.extend(steps)
     for number, (step, (name, do)) in enumerate(zip(steps, STEPS, strict=True), start=1):
         if any(not earlier.ok for earlier in steps[: number - 1]):
-            step.skipped = True
             continue
         story.narrator.heading(number, len(STEPS), name)
         _do(story, step, do)
@@ -257,7 +256,7 @@ def tell(story: Story) -> DemoReport:
 
 
 def _do(story: Story, step: Step, do: Callable[[Story], dict[str, Any]]) -> None:
-    began = time.monotonic()
+    began, step.skipped = time.monotonic(), False
     try:
         step.facts = do(story)
         step.ok = True

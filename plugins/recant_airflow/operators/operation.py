@@ -182,7 +182,7 @@ def counts_text(report: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in report.items() if isinstance(value, int | float))
 
 
-def version_facet(position: int) -> Any:
+def version_facet(position: int | None) -> Any:
     """OpenLineage: a collection's version is the position in the log."""
     from openlineage.client.facet_v2 import dataset_version_dataset
 
