@@ -8,8 +8,9 @@
    if they differ. The certificate is in the log.
 
 The conditions narrow each other; several values of one condition widen it. Under the policy `refuse`, work of others
-built on what is selected stops the plan with a report; `cascade` takes it back as well. A rollback is an operation
-itself: a redo brings everything back.
+built on what is selected stops the plan with a report; `cascade` takes it back as well, `safe_only` leaves alone what
+others built on, `force` leaves what was built on it standing, and names it. A rollback is an operation itself: a redo
+brings everything back.
 """
 
 from airflow.sdk import DAG, Param, PartitionedAtRuntime
@@ -48,10 +49,12 @@ with DAG(
         "policy": Param(
             "refuse",
             type="string",
-            enum=["refuse", "cascade"],
+            enum=["refuse", "safe_only", "cascade", "force"],
             values_display={
                 "refuse": "refuse: stop with a report when others built on it",
+                "safe_only": "safe_only: take back only what nobody else built on",
                 "cascade": "cascade: take back what was built on it, too",
+                "force": "force: take back what is selected, leave what was built on it",
             },
             title="Policy",
             description="What happens to work that was built on what is selected.",

@@ -190,6 +190,24 @@ class KnowledgeBase:
         """Takes a rollback (or a redo) back. Raises WriteConflict or InputWithdrawn when what comes back no longer fits."""
         return self.rollbacks.redo(operation_id, self.attribution(agent=agent, message=message), policy)
 
+    def quarantine(self, selector: Selector, *, agent: str | None = None, message: str = "") -> RollbackReport:
+        """Hides operations at once, pending a decision; what was built on them stays, and is named."""
+        return self.rollbacks.quarantine(selector, self.attribution(agent=agent, message=message))
+
+    def release(
+        self, selector: Selector, *, force: bool = False, agent: str | None = None, message: str = ""
+    ) -> RollbackReport:
+        """Shows quarantined operations again. Raises WriteConflict or InputWithdrawn when they no longer fit."""
+        who = self.attribution(agent=agent, message=message)
+        return self.rollbacks.release(selector, who, "force" if force else "refuse")
+
+    def restore(
+        self, position: int, *, collection: str | None = None, agent: str | None = None, message: str = ""
+    ) -> RollbackReport:
+        """Makes a collection look as it did at a position; what came later is hidden, and a redo brings it back."""
+        who = self.attribution(agent=agent, message=message)
+        return self.rollbacks.restore(collection or self.settings.collection, position, who)
+
     def verify(self) -> VerifyReport:
         """Replays the log and compares it with what is seen."""
         from recant.rollback import verify_log

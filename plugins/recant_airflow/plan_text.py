@@ -12,6 +12,7 @@ from typing import Any
 MAX_ROWS = 50
 MAX_NAME_CHARACTERS = 80
 NAME_START = 24
+UNTOUCHED = {"left": "stay, though built on what goes", "kept": "selected, but kept as others were built on them"}
 OPERATION_COLUMNS = ("operation", "position", "why", "certainty", "kind", "agent", "session", "collection", "now")
 
 
@@ -23,6 +24,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         f"Policy {code(plan['policy'])}, worked out at position {plan['position']}, plan {code(plan['plan_id'])}.",
         f"Asked for: {_conditions(plan['selector'])}; by {code(plan['agent'])}.",
         _effects(plan),
+        _untouched(plan),
         operations_table(plan["operations"]),
         _changed_records(plan["sample"]),
         "Rejecting changes nothing. Once applied, a redo of the rollback brings everything back.",
@@ -101,6 +103,12 @@ def _effects(radius: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _untouched(plan: Mapping[str, Any]) -> str:
+    """What the policy leaves as it is, though it was built on what goes, or selected."""
+    lines = [f"- {words}: {_listed(map(str, plan[name]))}" for name, words in UNTOUCHED.items() if plan[name]]
+    return "\n".join(lines)
+
+
 def _changed_records(sample: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         [row["kind"], code(row["key"]), _head(row, "before"), _head(row, "after")]
@@ -121,7 +129,7 @@ def _conditions(selector: Mapping[str, Any]) -> str:
 
 
 def _kinds(counts: Mapping[str, int]) -> str:
-    return _listed(f"{count} {kind}" for kind, count in counts.items())
+    return _listed(_count(count, kind) for kind, count in counts.items())
 
 
 def _listed(items: Iterable[str]) -> str:

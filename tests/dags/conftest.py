@@ -330,8 +330,10 @@ class Person:
         waiting = self.api.get("/api/v2/dags/~/dagRuns/~/hitlDetails", params={"response_received": False})
         waiting.raise_for_status()
         for detail in waiting.json()["hitl_details"]:
-            self.meanwhile()
             ti = detail["task_instance"]
+            if ti["state"] != "awaiting_input":  # answered while it is being parked, it would stay parked for ever
+                continue
+            self.meanwhile()
             path = (
                 f"/api/v2/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/-1/hitlDetails"
             )

@@ -1,4 +1,4 @@
-"""The list of commands, and how one is run. What they do is in services, knowledge, history, undo and lineage."""
+"""The list of commands, and how one is run. What they do is in services, knowledge, history, undo, holds and lineage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from recant.cli import history, knowledge, lineage, services, undo
+from recant.cli import history, holds, knowledge, lineage, services, undo
 from recant.cli.failures import Invocation, failed, interrupted, terminable
 from recant.cli.flags import with_flag_groups
 from recant.cli.output import write
@@ -31,6 +31,9 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (UNDO, "blast-radius", undo.blast_radius),
     (UNDO, "rollback", undo.rollback),
     (UNDO, "redo", undo.redo),
+    (UNDO, "quarantine", holds.quarantine),
+    (UNDO, "release", holds.release),
+    (UNDO, "restore", holds.restore),
     (UNDO, "verify", undo.verify),
 )
 

@@ -32,6 +32,8 @@ def show_plan(output: Output, plan: Mapping[str, Any]) -> None:
     show_blast_radius(output, plan)
     rows = [["policy", plan["policy"]], ["withdraws", _ids(plan["withdraw"]) or plan.get("message")]]
     rows.append(["seen again", _ids(plan.get("shows"))])
+    rows.append(["stay, though built on it", _ids(plan.get("left"))])
+    rows.append(["selected, but kept", _ids(plan.get("kept"))])
     output.table(["", f"plan {plan['plan_id']}"], [row for row in rows if row[1]])
 
 

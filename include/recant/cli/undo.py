@@ -1,4 +1,7 @@
-"""`blast-radius`, `rollback`, `redo`, `verify`: what would be taken back, taking it back, and proof."""
+"""`blast-radius`, `rollback`, `redo`, `verify`: what would be taken back, taking it back, and proof.
+
+Setting aside without a plan (`quarantine`, `release`) and `restore` are in `recant.cli.holds`.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ class Policy(StrEnum):
     """What becomes of dependents that were not selected."""
 
     refuse = "refuse"
+    safe_only = "safe_only"
     cascade = "cascade"
+    force = "force"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,11 @@ class Undoing:
     message: Annotated[str, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the log.")] = ""
 
 
-PolicyFlag = Annotated[Policy, typer.Option(help="With dependents outside: change nothing, or withdraw them too.")]
+POLICY_HELP = (
+    "With dependents outside: change nothing (refuse), withdraw only what has none (safe_only), withdraw them too "
+    "(cascade), or leave them standing (force)."
+)
+PolicyFlag = Annotated[Policy, typer.Option(help=POLICY_HELP)]
 
 
 def blast_radius(selection: Selection, json: JsonFlag = False) -> None:
@@ -46,7 +55,7 @@ def blast_radius(selection: Selection, json: JsonFlag = False) -> None:
     import recant
 
     output, selector = Output(json), selection.required()
-    _remark(output, selection)
+    remark(output, selection)
     with recant.connect(settings=settings()) as kb:
         radius = kb.blast_radius(selector).to_dict()
     if json:
@@ -70,7 +79,7 @@ def rollback(
     import recant
 
     output, selector = Output(json), selection.required() if plan is None else selection.selector()
-    _remark(output, selection)
+    remark(output, selection)
     if plan is not None and not selector.is_empty:
         raise UsageError("--plan says which operations: leave the other flags out.")
     if not (yes or dry_run or sys.stdin.isatty()):
@@ -86,7 +95,7 @@ def rollback(
             _confirm(made.to_dict())
             kb.rollbacks.approve(made.plan_id, by=undoing.by or kb.settings.agent)
         report = kb.rollback(plan_id=made.plan_id, agent=undoing.by, message=undoing.message)
-    _print_report(output, report)
+    print_report(output, report)
 
 
 def redo(
@@ -100,7 +109,7 @@ def redo(
 
     with recant.connect(settings=settings()) as kb:
         report = kb.redo(operation, policy=policy.value, agent=undoing.by, message=undoing.message)
-    _print_report(Output(json), report)
+    print_report(Output(json), report)
 
 
 def verify(json: JsonFlag = False) -> None:
@@ -122,7 +131,8 @@ def verify(json: JsonFlag = False) -> None:
         raise typer.Exit(1)
 
 
-def _remark(output: Output, selection: Selection) -> None:
+def remark(output: Output, selection: Selection) -> None:
+    """Says which times were taken as UTC."""
     for remark in selection.zoneless:
         output.note(remark)
 
@@ -141,7 +151,8 @@ def _print_plan(output: Output, plan: dict[str, Any]) -> None:
         show_plan(output, plan)
 
 
-def _print_report(output: Output, report: RollbackReport) -> None:
+def print_report(output: Output, report: RollbackReport) -> None:
+    """What a plan came to; ends with 1 when its certificate doesn't verify."""
     document = report.to_dict()
     if output.as_json:
         output.document(document)

@@ -29,7 +29,7 @@ def files_under(folder: str, on_error: OnError) -> Iterator[os.DirEntry[str]]:
     waiting = list(reversed(_entries(folder, on_error)))
     while waiting:
         entry = waiting.pop()
-        if not entry.is_dir():
+        if not _is_folder(entry):
             if not entry.name.startswith("."):
                 yield entry
         elif _is_walked(entry):
@@ -55,15 +55,16 @@ def _matching(folder: str, parts: list[str], on_error: OnError) -> Iterator[os.D
     if part == "**":
         yield from _matching(folder, rest or ["*"], on_error)
         for entry in _entries(folder, on_error):
-            if entry.is_dir() and _is_walked(entry):
+            if _is_folder(entry) and _is_walked(entry):
                 yield from _matching(entry.path, parts, on_error)
         return
     for entry in _entries(folder, on_error):
         if not fnmatchcase(entry.name, part) or (entry.name.startswith(".") and not part.startswith(".")):
             continue
-        if not rest and not entry.is_dir():
+        is_folder = _is_folder(entry)
+        if not rest and not is_folder:
             yield entry
-        elif rest and entry.is_dir():
+        elif rest and is_folder:
             yield from _matching(entry.path, rest, on_error)
 
 
@@ -74,6 +75,14 @@ def _entries(folder: str, on_error: OnError) -> list[os.DirEntry[str]]:
     except OSError as error:
         on_error(error)
         return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """False for a link that leads to itself, or to where we may not look: what opens it says what is wrong with it."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _is_walked(entry: os.DirEntry[str]) -> bool:

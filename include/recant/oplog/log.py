@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from recant.errors import UnknownOperation
@@ -103,6 +104,11 @@ class OperationLog:
     def position(self) -> int:
         """The last position given out; 0 in an empty log."""
         return int(self._one("log_position", {})["position"])
+
+    def position_at(self, time: datetime) -> int:
+        """The last position given out by then; 0 when there was none yet. A time without a zone is UTC."""
+        given = {"time": time if time.tzinfo else time.replace(tzinfo=UTC)}
+        return int(self._one("position_at", given)["position"])
 
     def get(self, operation_id: int) -> Operation:
         """One operation. Raises UnknownOperation."""

@@ -236,7 +236,11 @@ def _require_whole(selector: Selector) -> None:
 
 
 def _done(plan: Plan) -> str:
-    words = [f"{len(plan.withdraw)} operations withdrawn"] if plan.withdraw else []
-    words += [f"{len(plan.bring_back)} operations brought back"] if plan.bring_back else []
-    words += [f"{len(plan.shows)} seen again"] if plan.shows and not plan.bring_back else []
+    words = [f"{_operations(plan.withdraw)} withdrawn"] if plan.withdraw else []
+    words += [f"{_operations(plan.bring_back)} brought back"] if plan.bring_back else []
+    words += [f"{_operations(plan.shows)} seen again"] if plan.shows and not plan.bring_back else []
     return ", ".join(words)
+
+
+def _operations(ids: tuple[int, ...]) -> str:
+    return f"{len(ids)} operation{'' if len(ids) == 1 else 's'}"

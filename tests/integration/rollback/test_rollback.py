@@ -12,6 +12,7 @@ from recant.errors import (
     HasDependents,
     InputWithdrawn,
     PlanStale,
+    UnknownCollection,
     UnknownOperation,
     UsageError,
     WriteConflict,
@@ -143,6 +144,98 @@ def test_cascade_takes_the_definite_dependents_too(library: Library):
     assert library.view() == {}
     assert report.certificate is not None
     assert report.certificate.verified
+
+
+def test_safe_only_takes_back_what_nobody_else_built_on(library: Library):
+    """The rest is kept, and named with those who were built on it."""
+    base = library.publish({"a": "base"}, agent="rogue")
+    loose = library.publish({"b": "loose"}, agent="rogue")
+    nightly = library.open("nightly")
+    library.affirm(nightly, "a")
+    library.log.publish(nightly)
+    plan = library.rollback.plan(Selector(agents=("rogue",)), policy="safe_only", agent="x")
+    assert (plan.withdraw, plan.kept, plan.left) == ((loose,), (base,), (nightly,))
+    assert library.rollback.run(plan, WHO).certificate.verified
+    assert library.view() == {"a": "base"}
+
+
+def test_force_leaves_the_dependents_standing_and_names_them(library: Library):
+    """Only what was selected goes."""
+    base = library.publish({"a": "base"})
+    nightly = library.open("nightly")
+    library.affirm(nightly, "a")
+    library.write(nightly, {"b": "nightly's"})
+    library.log.publish(nightly)
+    report = take_back(library, base, policy="force")
+    assert (report.withdrawn, report.plan.left) == ((base,), (nightly,))
+    assert library.view() == {"b": "nightly's"}
+
+
+def test_a_quarantine_hides_at_once_and_a_release_shows_again(library: Library):
+    """Dependents stay and are named; the state says quarantined; both are certified."""
+    base = library.publish({"a": "base"})
+    suspect = library.publish({"a": "suspect"}, agent="rogue")
+    hidden = library.rollback.quarantine(Selector(agents=("rogue",)), WHO)
+    assert library.view() == {"a": "base"}
+    assert library.log.get(suspect).state == "quarantined"
+    assert not library.rollback.quarantine(Selector(operations=(suspect,)), WHO).applied
+    shown = library.rollback.release(Selector(operations=(base, suspect)), WHO)
+    assert shown.plan.bring_back == (suspect,)
+    assert library.view() == {"a": "suspect"}
+    assert hidden.certificate.verified
+    assert shown.certificate.verified
+    again = library.rollback.release(Selector(operations=(suspect,)), WHO)
+    assert "None of it is quarantined" in again.message
+
+
+def test_what_was_reverted_in_quarantine_is_not_released(library: Library):
+    """The decision was made: the last effective word is the rollback's. Its redo gives the quarantine back."""
+    suspect = library.publish({"a": "suspect"})
+    library.rollback.quarantine(Selector(operations=(suspect,)), WHO)
+    undone = take_back(library, suspect)
+    assert library.log.get(suspect).state == "reverted"
+    assert not library.rollback.release(Selector(operations=(suspect,)), WHO).applied
+    library.rollback.redo(undone.rollback_operation_id, WHO)
+    assert library.log.get(suspect).state == "quarantined"
+
+
+def test_a_release_over_a_later_write_is_refused_unless_forced(library: Library):
+    """Whatever comes back passes the test that publishing passes."""
+    suspect = library.publish({"a": "suspect"})
+    library.rollback.quarantine(Selector(operations=(suspect,)), WHO)
+    library.publish({"a": "written since"})
+    with pytest.raises(WriteConflict):
+        library.rollback.release(Selector(operations=(suspect,)), WHO)
+    library.rollback.release(Selector(operations=(suspect,)), WHO, "force")
+    assert library.view() == {"a": "written since"}
+
+
+def test_a_restore_shows_a_collection_as_it_was(library: Library):
+    """Later work is hidden, not lost; what was withdrawn since is seen again; a redo takes the restore back."""
+    first = library.publish({"a": "one"})
+    library.publish({"b": "two"})
+    take_back(library, first)
+    library.publish({"c": "three"})
+    now = library.view()
+    restored = library.rollback.restore("library", 2, WHO)
+    assert library.view() == {"a": "one", "b": "two"}
+    assert restored.certificate.verified
+    assert not library.rollback.restore("library", 2, WHO).applied
+    library.rollback.redo(restored.rollback_operation_id, WHO)
+    assert library.view() == now
+    with pytest.raises(UsageError, match="from 0 to"):
+        library.rollback.restore("library", 99, WHO)
+    with pytest.raises(UnknownCollection):
+        library.rollback.restore("elsewhere", 1, WHO)
+
+
+def test_a_restore_touches_one_collection(library: Library):
+    """Another collection's operations stay as they are."""
+    other = Library(library.database, name="other")
+    library.publish({"a": "one"})
+    other.publish({"z": "other"})
+    library.rollback.restore("library", 0, WHO)
+    assert library.view() == {"z": "other"}
 
 
 def test_superseding_is_not_depending(library: Library):

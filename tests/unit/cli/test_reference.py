@@ -14,7 +14,7 @@ from recant.cli.app import app
 REFERENCE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "cli.md").read_text("utf-8")
 EVERYWHERE = {"--json", "--help", "-h"}
 SELECTORS = ["--operation", "--run", "--agent", "--session", "--kind", "--source", "--collection", "--since", "--until"]
-SELECTING = ("log", "blast-radius", "rollback")
+SELECTING = ("log", "blast-radius", "rollback", "quarantine", "release")
 PROMISED = {
     "ingest": "operation_id position documents unchanged removed chunks embedded reused rejected seconds",
     "search": "position hits",
