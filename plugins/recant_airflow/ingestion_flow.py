@@ -29,7 +29,6 @@ RETRIES: Mapping[str, Any] = {
     "retry_exponential_backoff": 2,
     "max_retry_delay": timedelta(minutes=2),
 }
-"""Well within an operation's lease of 15 minutes."""
 
 
 def ingestion_flow(*, documents_per_batch: Any, **opened_with: Any) -> None:

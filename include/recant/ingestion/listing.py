@@ -10,11 +10,11 @@ from fnmatch import fnmatchcase
 
 from recant.ingestion.document import LeftOut, Rejected
 from recant.ingestion.folders import files_matching, files_under, is_glob
+from recant.ingestion.readers.addresses import normalise_url, without_password
 from recant.ingestion.readers.distributions import PREFIX, canonical_name, installed
 from recant.ingestion.readers.files import require_regular, unreadable
 from recant.ingestion.readers.formats import KNOWN_SUFFIXES, format_of_name
 from recant.ingestion.readers.records import MAX_SOURCE_BYTES
-from recant.ingestion.readers.web import normalise_url, without_password
 from recant.ingestion.source import SourceItem
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from recant.ingestion.document import LeftOut
 from recant.ingestion.folders import is_glob
+from recant.ingestion.readers.addresses import normalise_url, without_password
 from recant.ingestion.readers.distributions import PREFIX, canonical_name
-from recant.ingestion.readers.web import normalise_url, without_password
 
 
 def origin_of(spec: str) -> str | None:

@@ -22,7 +22,7 @@ from recant.ingestion.request import IngestReport, IngestRequest
 from recant.ingestion.source import SourceItem
 from recant.ingestion.writer import BatchWriter, Counts
 from recant.lineage import collection_dataset, source_dataset
-from recant.oplog import Attribution, Dataset, Operation, OperationLog
+from recant.oplog import DEFAULT_LEASE_SECONDS, Attribution, Dataset, Operation, OperationLog
 from recant.quality import GateReport, gate_operation
 from recant.settings import Settings
 from recant.store import Database, load
@@ -75,11 +75,18 @@ class Ingestion:
         )
 
     def open(
-        self, request: IngestRequest, attribution: Attribution, *, kind: str = "ingest", open_key: str | None = None
+        self,
+        request: IngestRequest,
+        attribution: Attribution,
+        *,
+        kind: str = "ingest",
+        open_key: str | None = None,
+        lease_seconds: float = DEFAULT_LEASE_SECONDS,
     ) -> int:
         """Opens the operation and returns its id. A collection comes into being with its first ingest.
 
-        Raises ConfigurationError when the collection was filled with another model; UsageError for a bad name.
+        `lease_seconds` is how long it may wait for its next batch before upkeep takes its worker for gone. Raises
+        ConfigurationError when the collection was filled with another model; UsageError for a bad name.
         """
         self.log.abort_expired()
         self.corpus.ensure_collection(request.collection, self.card)
@@ -93,6 +100,7 @@ class Ingestion:
             parameters=parameters,
             datasets=[*inputs, output],
             open_key=open_key,
+            lease_seconds=lease_seconds,
         )
 
     def list_batches(

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 NAMED_REJECTIONS = 50
 
+LEASE_SECONDS = 24 * 3600.0
+"""Tasks may queue for long, and the teardown aborts what isn't published: the lease is for a scheduler that never returns."""
+
 
 class KnowledgeBaseOpenOperator(KnowledgeBaseOperator):
     """Opens the operation that the tasks after it write under; nobody sees a row of it before it is published.
@@ -63,7 +66,7 @@ class KnowledgeBaseOpenOperator(KnowledgeBaseOperator):
 
         request = IngestRequest(tuple(self.sources), self.collection or kb.settings.collection, policy=self.policy)
         writer = attribution(context, agent=self.agent, session=self.session, message=self.message)
-        operation_id = kb.ingestion.open(request, writer, open_key=open_key(context))
+        operation_id = kb.ingestion.open(request, writer, open_key=open_key(context), lease_seconds=LEASE_SECONDS)
         self.log.info("Operation %s is open in collection %s", operation_id, request.collection)
         return {
             "operation_id": operation_id,

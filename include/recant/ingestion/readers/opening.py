@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from recant.ingestion.document import Attributes, LeftOut, RawDocument
+from recant.ingestion.readers.addresses import without_password
 from recant.ingestion.readers.attributes import iso_from_timestamp
 from recant.ingestion.readers.distributions import PREFIX, open_distribution
 from recant.ingestion.readers.encoding import declared_in_html, decode
 from recant.ingestion.readers.files import modified_at, open_file, read_whole, unreadable
 from recant.ingestion.readers.formats import KNOWN_SUFFIXES, format_of_name, format_of_response
 from recant.ingestion.readers.records import Opened, read_json, read_stream
-from recant.ingestion.readers.web import Page, fetch, without_password
 from recant.ingestion.source import SourceItem
+
+if TYPE_CHECKING:
+    from recant.ingestion.readers.web import Page
 
 STREAMED = ("jsonl", "csv")
 VOLATILE_ATTRIBUTES = ("modified_at", "etag", "last_modified")
@@ -54,6 +57,8 @@ def _open_file(item: SourceItem, max_bytes: int) -> Iterator[Opened]:
 
 
 def _open_page(item: SourceItem, max_bytes: int, timeout_seconds: float) -> Iterator[Opened]:
+    from recant.ingestion.readers.web import fetch
+
     page = fetch(item.locator, max_bytes=max_bytes, timeout_seconds=timeout_seconds)
     kind = format_of_response(page.media_type, page.url)
     if kind is None:

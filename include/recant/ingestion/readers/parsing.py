@@ -5,27 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
+from importlib import import_module
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from recant.ingestion.document import Attributes, Block, LeftOut, ParsedDocument, RawDocument, Reading, Rejected
 from recant.ingestion.readers.attributes import Repairs, iso_8601
-from recant.ingestion.readers.html import read_html
-from recant.ingestion.readers.markdown import read_markdown
-from recant.ingestion.readers.pdf import read_pdf
-from recant.ingestion.readers.python import read_python
-from recant.ingestion.readers.rst import read_rst
-from recant.ingestion.readers.text import read_json_text, read_record, read_text
+from recant.ingestion.readers.text import read_text
 
-READERS: dict[str, Callable[[str], Reading]] = {
-    "markdown": read_markdown,
-    "rst": read_rst,
-    "text": read_text,
-    "html": read_html,
-    "python": read_python,
-    "json": read_json_text,
-    "record": read_record,
+READERS = {
+    "markdown": "markdown:read_markdown",
+    "rst": "rst:read_rst",
+    "text": "text:read_text",
+    "html": "html:read_html",
+    "python": "python:read_python",
+    "json": "text:read_json_text",
+    "record": "text:read_record",
 }
+"""Module and function of each format's reader, imported with the first document of its kind: parsers are heavy, and most
+tasks meet none or one of them."""
 SUMMARY_CHARACTERS = 300
 
 _TYPE_OF_FORMAT = {"python": "code", "record": "record", "json": "record"}
@@ -64,11 +63,21 @@ def parse(raw: RawDocument) -> ParsedDocument | Rejected:
 
 def _read(raw: RawDocument) -> Reading:
     if isinstance(raw.content, bytes):
+        from recant.ingestion.readers.pdf import read_pdf
+
         return read_pdf(raw.content)
+    reader = _reader(READERS[raw.format])
     try:
-        return READERS[raw.format](raw.content)
+        return reader(raw.content)
     except Exception:  # whatever a third party's parser stumbles over, the text is still there
         return replace(read_text(raw.content), attributes={"parsed_as": "text"})
+
+
+@cache
+def _reader(name: str) -> Callable[[str], Reading]:
+    module, _, function = name.partition(":")
+    found: Callable[[str], Reading] = getattr(import_module(f"recant.ingestion.readers.{module}"), function)
+    return found
 
 
 def _storable(blocks: tuple[Block, ...], repairs: Repairs) -> Iterator[Block]:

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
 from recant.ingestion.document import LeftOut
+from recant.ingestion.readers.addresses import without_password
 from recant.ingestion.readers.files import too_large
 
 MAX_REDIRECTS = 5
@@ -53,27 +53,6 @@ def fetch(url: str, *, max_bytes: int, timeout_seconds: float) -> Page:
             etag=response.headers.get("etag"),
             last_modified=response.headers.get("last-modified"),
         )
-
-
-def normalise_url(url: str) -> str:
-    """Scheme and host in lower case, without the fragment. Raises LeftOut `unsupported` for what can't be fetched."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise LeftOut("unsupported", f"it is not an address ({error}): check its spelling") from error
-    if parts.scheme not in ("http", "https"):
-        raise LeftOut("unsupported", f"{parts.scheme}:// can't be read: give an http or https address, or a path")
-    if not host:
-        raise LeftOut("unsupported", "it names no host: write https://HOST/PATH")
-    user, at, place = parts.netloc.rpartition("@")
-    return urlunsplit((parts.scheme, user + at + place.lower(), parts.path or "/", parts.query, ""))
-
-
-def without_password(url: str) -> str:
-    """The address without user and password, fit to be stored and shown."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 @contextmanager

@@ -1,0 +1,28 @@
+"""Web addresses, normalised and without passwords. Asks no server."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit, urlunsplit
+
+from recant.ingestion.document import LeftOut
+
+
+def normalise_url(url: str) -> str:
+    """Scheme and host in lower case, without the fragment. Raises LeftOut `unsupported` for what can't be fetched."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise LeftOut("unsupported", f"it is not an address ({error}): check its spelling") from error
+    if parts.scheme not in ("http", "https"):
+        raise LeftOut("unsupported", f"{parts.scheme}:// can't be read: give an http or https address, or a path")
+    if not host:
+        raise LeftOut("unsupported", "it names no host: write https://HOST/PATH")
+    user, at, place = parts.netloc.rpartition("@")
+    return urlunsplit((parts.scheme, user + at + place.lower(), parts.path or "/", parts.query, ""))
+
+
+def without_password(url: str) -> str:
+    """The address without user and password, fit to be stored and shown."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
