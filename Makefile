@@ -11,6 +11,8 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
   "$$name" -c '$(SUITS)' 2>/dev/null && echo "$$name" && break; done)
 # A package index with CPU builds of torch, asked besides the usual one: make demo TORCH_INDEX=https://…
 TORCH_INDEX ?=
+# Test files run at once; much of their time is waiting for PostgreSQL and Airflow.
+WORKERS ?= 3
 # Further arguments: make test ARGS="-k rollback -x"
 ARGS ?=
 
@@ -54,7 +56,7 @@ env: ## Write .env with fresh secrets, for docker compose (one that is there sta
 ##@ Work on it
 .PHONY: test lint format coverage bench docs-check pin clean
 test: $(READY) ## Run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(READY) ## Check style, types and the direction of imports
 	@$(BIN)/ruff check $(CODE)
@@ -67,7 +69,7 @@ format: $(READY) ## Put the code into shape
 	@$(BIN)/ruff format $(CODE)
 
 coverage: $(READY) ## Run the tests and say which lines they leave out
-	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-report=html $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-report=term-missing:skip-covered --cov-report=html $(ARGS)
 
 bench: $(READY) ## Measure; the report goes to bench-report.json
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

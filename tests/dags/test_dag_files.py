@@ -74,7 +74,7 @@ def test_every_task_is_tried_again(dag_bag):
         ("ingest_documents", {"sources": ["/docs"], "documents_per_batch": 0}, "documents_per_batch"),
         ("rollback_knowledge", {"operations": ["all"]}, "operations"),
         ("rollback_knowledge", {"since": "yesterday"}, "since"),
-        ("rollback_knowledge", {"policy": "force"}, "policy"),
+        ("rollback_knowledge", {"policy": "forgive"}, "policy"),
         ("rollback_knowledge", {"approval_timeout_hours": 0}, "approval_timeout_hours"),
     ],
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from pathlib import Path
 
 from recant.cli.failures import Invocation, terminable
 from recant.demo.narrator import Narrator
@@ -14,6 +16,9 @@ INTERRUPTED = 130
 
 def main() -> int:
     """Returns the exit code: 0, 1 when a step failed, 2 for settings that can't be understood, 130 after Ctrl-C or SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m recant.demo", description="The whole story, through Airflow.")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="where the report goes (demo-report.json)")
+    wanted = parser.parse_args().report
     narrator = Narrator()
     try:
         settings = read_settings()
@@ -21,7 +26,7 @@ def main() -> int:
         narrator.broke(str(error))
         return 2
     story = Story(settings, narrator)
-    path = settings.project_root / "demo-report.json"
+    path = wanted or settings.project_root / "demo-report.json"
     code = INTERRUPTED
     try:
         with terminable(Invocation()):
