@@ -14,6 +14,7 @@ from recant_airflow import parameters
 from recant_airflow.ingestion_flow import RETRIES, ingestion_flow
 
 PROJECT = read_settings().project_root
+SOURCES = ["dist:*", f"{PROJECT}/docs/**/*.md", f"{PROJECT}/dags/*.py"]
 
 with DAG(
     dag_id="bootstrap_knowledge",
@@ -24,22 +25,6 @@ with DAG(
     max_active_runs=1,
     default_args={"owner": "recant", **RETRIES},
     tags=["recant", "ingestion"],
-    params={
-        "sources": parameters.sources_param(["dist:*", f"{PROJECT}/docs/**/*.md", f"{PROJECT}/dags/*.py"]),
-        "collection": parameters.collection_param(),
-        "agent": parameters.agent_param("librarian"),
-        "session": parameters.session_param(),
-        "message": parameters.message_param("operation"),
-        "policy": parameters.policy_param(),
-        "documents_per_batch": parameters.documents_per_batch_param(),
-    },
+    params=parameters.ingestion_params(agent="librarian", sources=SOURCES),
 ) as dag:
-    ingestion_flow(
-        sources=dag.param("sources"),
-        collection=dag.param("collection"),
-        agent=dag.param("agent"),
-        session=dag.param("session"),
-        message=dag.param("message"),
-        policy=dag.param("policy"),
-        documents_per_batch=dag.param("documents_per_batch"),
-    )
+    ingestion_flow(**{name: dag.param(name) for name in dag.params})

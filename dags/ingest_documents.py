@@ -25,22 +25,6 @@ with DAG(
     max_active_runs=4,
     default_args={"owner": "recant", **RETRIES},
     tags=["recant", "ingestion"],
-    params={
-        "sources": parameters.sources_param(),
-        "collection": parameters.collection_param(),
-        "agent": parameters.agent_param("airflow"),
-        "session": parameters.session_param(),
-        "message": parameters.message_param("operation"),
-        "policy": parameters.policy_param(),
-        "documents_per_batch": parameters.documents_per_batch_param(),
-    },
+    params=parameters.ingestion_params(agent="airflow"),
 ) as dag:
-    ingestion_flow(
-        sources=dag.param("sources"),
-        collection=dag.param("collection"),
-        agent=dag.param("agent"),
-        session=dag.param("session"),
-        message=dag.param("message"),
-        policy=dag.param("policy"),
-        documents_per_batch=dag.param("documents_per_batch"),
-    )
+    ingestion_flow(**{name: dag.param(name) for name in dag.params})

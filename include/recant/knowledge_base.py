@@ -88,7 +88,7 @@ class KnowledgeBase:
     ) -> Attribution:
         """Who writes: the installation's agent when none is named; git commit and branch are found by themselves."""
         known = checkout_context(self.settings.project_root) if context is None else dict(context)
-        return Attribution(agent or self.settings.agent, session, run, message, known)
+        return Attribution(self.settings.agent if agent is None else agent, session, run, message, known)
 
     def ingest(
         self,
@@ -109,7 +109,7 @@ class KnowledgeBase:
         """
         from recant.ingestion.request import IngestRequest
 
-        request = IngestRequest(tuple(sources), collection or self.settings.collection, policy)
+        request = IngestRequest(tuple(sources), self._named(collection), policy)
         who = self.attribution(agent=agent, session=session, run=run, message=message)
         return self.ingestion.run(request, who, progress=progress)
 
@@ -130,7 +130,7 @@ class KnowledgeBase:
         """
         _require_mode(mode)
         given = {
-            "collection": collection or self.settings.collection,
+            "collection": self._named(collection),
             "limit": limit,
             "as_of": as_of,
             "session": session,
@@ -140,7 +140,7 @@ class KnowledgeBase:
     def search_many(self, queries: Iterable[str], *, mode: str = "semantic", **options: Any) -> Iterator[SearchResult]:
         """The same for one query after another, over one connection; `options` as for search."""
         _require_mode(mode)
-        collection = options.pop("collection", None) or self.settings.collection
+        collection = self._named(options.pop("collection", None))
         return self._searcher.search_batch(queries, collection=collection, **options)
 
     def log(self, selector: Selector | None = None, *, limit: int = 50) -> list[Operation]:
@@ -206,7 +206,7 @@ class KnowledgeBase:
     ) -> RollbackReport:
         """Makes a collection look as it did at a position; what came later is hidden, and a redo brings it back."""
         who = self.attribution(agent=agent, message=message)
-        return self.rollbacks.restore(collection or self.settings.collection, position, who)
+        return self.rollbacks.restore(self._named(collection), position, who)
 
     def verify(self) -> VerifyReport:
         """Replays the log and compares it with what is seen."""
@@ -223,6 +223,10 @@ class KnowledgeBase:
         from recant.corpus import Corpus
 
         return Corpus(self.database).collections()
+
+    def _named(self, collection: str | None) -> str:
+        """An empty name is no name: a shell variable that isn't set must not mean the default."""
+        return self.settings.collection if collection is None else collection
 
     @cached_property
     def _query_embedder(self) -> Embedder:

@@ -103,3 +103,16 @@ def moment(title: str, description: str) -> Param:
     """A time, or none; without a zone it is UTC."""
     form: dict[str, Any] = {"type": ["null", "string"], "format": "date-time", "pattern": MOMENT}
     return Param(None, **form, title=title, description=description)
+
+
+def ingestion_params(*, agent: str, sources: list[str] | None = None) -> dict[str, Param]:
+    """The form of every DAG that ingests, by the names that `ingestion_flow` takes."""
+    return {
+        "sources": sources_param(sources),
+        "collection": collection_param(),
+        "agent": agent_param(agent),
+        "session": session_param(),
+        "message": message_param("operation"),
+        "policy": policy_param(),
+        "documents_per_batch": documents_per_batch_param(),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,14 @@ from pathlib import Path
 import pytest
 
 import recant
-from recant.errors import DatabaseUnreachable, EmptySelector, HasDependents, UnknownCollection, UsageError
+from recant.errors import (
+    DatabaseUnreachable,
+    EmptySelector,
+    HasDependents,
+    UnknownCollection,
+    UnknownOperation,
+    UsageError,
+)
 from recant.settings import read_settings
 
 
@@ -131,6 +139,10 @@ def test_what_is_not_there_or_not_said_is_named(kb: recant.KnowledgeBase, docs: 
         kb.search("anything", mode="keyword")
     with pytest.raises(UsageError, match="must be one of"):
         kb.search_many(["anything"], mode="psychic")
+    with pytest.raises(UnknownCollection, match="recant collections"):
+        kb.rollback(recant.Selector(collections=("knowlege",)))
+    with pytest.raises(UnknownOperation):
+        kb.show(2**63)
     with pytest.raises(EmptySelector):
         kb.rollback(recant.Selector())
     with pytest.raises(UsageError, match="either"):
@@ -139,3 +151,33 @@ def test_what_is_not_there_or_not_said_is_named(kb: recant.KnowledgeBase, docs: 
         recant.connect(home=tmp_path / "empty")
     with pytest.raises(AttributeError):
         recant.nothing  # noqa: B018
+
+
+def test_an_empty_name_is_not_the_default(kb: recant.KnowledgeBase, docs: Path):
+    """A shell variable that isn't set must not send a write, or a question, elsewhere."""
+    with pytest.raises(UsageError, match="no collection's name"):
+        kb.ingest([str(docs)], collection="")
+    with pytest.raises(UsageError, match="agent"):
+        kb.ingest([str(docs)], agent="")
+    with pytest.raises(UnknownCollection):
+        kb.search("anything", collection="")
+
+
+def test_the_log_keeps_no_password_of_an_address(kb: recant.KnowledgeBase):
+    """Neither in what was asked for, nor in what was left out: the log can't be edited afterwards."""
+    specs = ["http://me:hunter2@127.0.0.1:1/a", "ftp://me:hunter2@example.org/b", "http://me:hunter2@[bad"]
+    report = kb.ingest(specs)
+    shown = kb.show(report.operation_id)
+    assert shown["parameters"]["request"]["sources"] == ["http://127.0.0.1:1/a", "ftp://example.org/b", "http://[bad"]
+    assert report.rejected_count == 3
+    assert "hunter2" not in json.dumps([shown, report.to_dict()], default=str)
+
+
+def test_a_path_that_is_no_text_is_rejected_by_name(kb: recant.KnowledgeBase, docs: Path):
+    """A file whose name isn't UTF-8 may be named on a command line; the rest of the run goes on."""
+    odd = os.fsdecode(bytes(docs) + b"/caf\xe9.md")
+    Path(odd).write_text("# Coffee")
+    report = kb.ingest([odd, str(docs / "deploy.md")])
+    assert report.documents == 1
+    assert [entry["code"] for entry in report.rejected] == ["encoding"]
+    assert kb.verify().ok

@@ -1,6 +1,6 @@
 """How a command ends: one clear line (or JSON document) for every error, and an exit code that means something.
 
-0 done   1 refused or conflict   2 usage   3 not reachable   70 a defect of ours   130 interrupted   143 terminated
+0 done   1 refused or conflict   2 usage   3 not reachable   70 a defect of ours   130 interrupted   143 terminated   129 hung up
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -21,7 +21,7 @@ from recant.cli.output import Output
 from recant.errors import HasDependents, OutOfSpace, RecantError, TerminalError, UsageError
 
 DEFECT = 70
-INTERRUPTED = 130
+_ENDINGS = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated", signal.SIGHUP: "Hung up"}
 SEE_TRACEBACK = "`recant --debug …` shows the traceback"
 
 
@@ -31,34 +31,36 @@ class Invocation:
 
     as_json: bool = False
     debug: bool = False
-    terminated: bool = False
-    """SIGTERM came: it is treated like Ctrl-C, so that open operations are aborted."""
+    ended_by: int = signal.SIGINT
+    """SIGTERM or SIGHUP, once one came: they are treated like Ctrl-C, so that open operations are aborted."""
 
 
 @contextmanager
 def terminable(invocation: Invocation) -> Iterator[None]:
-    """While inside, SIGTERM interrupts like Ctrl-C does."""
+    """While inside, SIGTERM interrupts like Ctrl-C does, and so does a lost terminal, except under `nohup`."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        invocation.terminated = True
+        invocation.ended_by = number
         raise KeyboardInterrupt
 
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else [])]
     try:
-        before = signal.signal(signal.SIGTERM, interrupt)
+        before = [(number, signal.signal(number, interrupt)) for number in numbers]
     except ValueError:  # not in the main thread
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def interrupted(invocation: Invocation) -> int:
-    """Says that the command was stopped from outside; returns 130, or 143 after SIGTERM."""
-    word = "Terminated" if invocation.terminated else "Interrupted"
+    """Says that the command was stopped from outside; returns 130, 143 after SIGTERM, 129 after SIGHUP."""
+    word = _ENDINGS[invocation.ended_by]
     _say(invocation, "Interrupted", f"{word}: nothing half-written is visible, and nothing that was there is lost.", {})
-    return 128 + signal.SIGTERM if invocation.terminated else INTERRUPTED
+    return 128 + invocation.ended_by
 
 
 def failed(invocation: Invocation, error: Exception) -> int:
@@ -86,6 +88,8 @@ def _in_our_words(error: Exception) -> RecantError | None:
         return error
     if isinstance(error, typer.TyperException):
         return UsageError(_usage(error)) if error.exit_code == UsageError.exit_code else TerminalError(_one_line(error))
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return UsageError("A name or text that was given isn't UTF-8: write it anew, in a UTF-8 locale (LANG=C.UTF-8).")
     if isinstance(error, OSError):
         return _operating_system(error)
     return None
@@ -99,6 +103,8 @@ def _usage(error: typer.TyperException) -> str:
 
 
 def _operating_system(error: OSError) -> RecantError:
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # only getcwd names no file
+        return UsageError("The current folder is gone: `cd` to one that exists.")
     where = f": {error.filename}" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutOfSpace(f"No space left on the disk{where}. Make room and run it again.")
@@ -113,8 +119,10 @@ def _one_line(error: Exception) -> str:
 def _say(invocation: Invocation, kind: str, message: str, details: dict[str, Any]) -> None:
     output = Output(invocation.as_json)
     if invocation.as_json:
-        output.document(error_document(kind, message, details))
-    output.note(f"recant: {message}", style="bold red" if kind != "Interrupted" else "yellow")
+        with suppress(OSError):  # standard output itself may be what is full
+            output.document(error_document(kind, message, details))
+    with suppress(OSError):  # the terminal is gone after a hang-up
+        output.note(f"recant: {message}", style="bold red" if kind != "Interrupted" else "yellow")
 
 
 def _report_dependents(error: HasDependents) -> None:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 BROKEN_PIPE = 141
 """128 + SIGPIPE, as any other program in a pipe ends."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+WIDEST_PADDING = 60
+"""A cell that is longer moves only the rest of its own line."""
+NARROWEST_TABLE = 60
+"""On a narrower terminal a table of many columns is one letter a line: rows that wrap are easier to read."""
 _COUNT_ORDER = ("documents", "unchanged", "removed", "chunks", "embedded", "reused", "rejected")
 _STATE_STYLES = {
     "published": "green",
@@ -62,7 +66,7 @@ class Output:
 
     def document(self, document: Any) -> None:
         """One JSON document; indented on a terminal, one line elsewhere."""
-        write(json_text(document, indent=2 if sys.stdout.isatty() else None) + "\n")
+        write(json_text(document, indent=2 if sys.stdout and sys.stdout.isatty() else None) + "\n")
 
     def print(self, *parts: RenderableType) -> None:
         """Text for people. Rich markup is not read: what is printed may come from anywhere."""
@@ -80,7 +84,7 @@ class Output:
         cells = [[_cell(value) for value in row] for row in rows]
         if title:
             self.print(_styled(title, "bold"))
-        if self.console.is_terminal:
+        if self.console.is_terminal and self.console.width >= NARROWEST_TABLE:
             with self.console.capture() as captured:
                 self.console.print(_drawn(columns, cells))
             write(captured.get(), self.stream)
@@ -91,6 +95,8 @@ class Output:
 def write(text: str, stream: TextIO | None = None) -> None:
     """Writes and flushes; `?` for what the stream's encoding lacks. A reader that is gone ends the command quietly."""
     target = stream or sys.stdout
+    if target is None:  # it was closed before we began (`>&-`)
+        return
     encoding = target.encoding or "utf-8"
     try:
         target.write(text.encode(encoding, "replace").decode(encoding))
@@ -102,7 +108,7 @@ def write(text: str, stream: TextIO | None = None) -> None:
 
 def json_text(document: Any, indent: int | None = None) -> str:
     """JSON in the encoding of standard output: escapes only where it can't hold the character."""
-    readable = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    readable = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
     text = json.dumps(document, ensure_ascii=not readable, indent=indent, default=_encode)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
@@ -113,10 +119,10 @@ def printable(text: str) -> str:
 
 
 def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Headings and rows as text, columns two spaces apart, one line a row whatever its length."""
+    """Headings and rows as text, columns at least two spaces apart, one line a row whatever its length."""
     names = [name.rstrip("#") for name in columns]
     lines = [[" ".join(cell.split()) for cell in row] for row in [names, *rows]]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    widths = [min(max(len(line[i]) for line in lines), WIDEST_PADDING) for i in range(len(columns))]
     justified = (
         "  ".join(
             cell.rjust(width) if name.endswith("#") else cell.ljust(width)

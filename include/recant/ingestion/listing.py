@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 
 from recant.ingestion.document import LeftOut, Rejected
 from recant.ingestion.folders import files_matching, files_under, is_glob
+from recant.ingestion.origin import as_given
 from recant.ingestion.readers.addresses import normalise_url, without_password
 from recant.ingestion.readers.distributions import PREFIX, canonical_name, installed
 from recant.ingestion.readers.files import require_regular, unreadable
@@ -44,7 +45,7 @@ def list_sources(specs: Sequence[str]) -> Listing:
         try:
             _list_spec(spec, finds)
         except LeftOut as left_out:
-            finds.reject(spec, left_out)
+            finds.reject(as_given(spec), left_out)
     return Listing(tuple(finds.items), tuple(finds.rejected), tuple(finds.origins))
 
 

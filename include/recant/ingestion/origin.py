@@ -1,4 +1,4 @@
-"""The normal form of a spec, which is what a document is found under. Opens and lists nothing."""
+"""The normal form of a spec, which is what a document is found under, and how it is shown. Opens and lists nothing."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 from recant.ingestion.document import LeftOut
 from recant.ingestion.folders import is_glob
-from recant.ingestion.readers.addresses import normalise_url, without_password
+from recant.ingestion.readers.addresses import normalise_url, redacted, without_password
 from recant.ingestion.readers.distributions import PREFIX, canonical_name
 
 
 def origin_of(spec: str) -> str | None:
     """The origin that listing the spec would name; None for a spec that can't be understood."""
-    if not spec.strip() or "\0" in spec:
+    if not spec.strip() or "\0" in spec or as_given(spec) != redacted(spec.strip()):
         return None
     if spec.startswith(PREFIX):
         name = spec.removeprefix(PREFIX).strip()
@@ -29,3 +29,8 @@ def origin_of(spec: str) -> str | None:
 def origins_of(specs: Iterable[str]) -> list[str]:
     """Their origins, each once, in order."""
     return list(dict.fromkeys(origin for spec in specs if (origin := origin_of(spec))))
+
+
+def as_given(spec: str) -> str:
+    """The spec as it may be stored and shown: without user and password, and with bytes that are no text escaped."""
+    return redacted(spec.strip()).encode(errors="backslashreplace").decode().replace("\0", "\\0")

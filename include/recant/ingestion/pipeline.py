@@ -17,7 +17,7 @@ from recant.corpus import BatchTarget, CollectionInfo, Corpus, Embeddings
 from recant.embedding import Embedder, ModelCard, TokenCounter, open_embedder, resolve_model
 from recant.errors import RecantError
 from recant.ingestion.listing import Listing, list_sources
-from recant.ingestion.origin import origins_of
+from recant.ingestion.origin import as_given, origins_of
 from recant.ingestion.request import IngestReport, IngestRequest
 from recant.ingestion.source import SourceItem
 from recant.ingestion.writer import BatchWriter, Counts
@@ -92,7 +92,8 @@ class Ingestion:
         self.corpus.ensure_collection(request.collection, self.card)
         output = Dataset("output", *collection_dataset(self.settings, request.collection))
         inputs = [Dataset("input", *source_dataset(self.settings, origin)) for origin in origins_of(request.sources)]
-        parameters = {"request": request.to_dict()}
+        sources = [as_given(spec) for spec in request.sources]
+        parameters = {"request": request.to_dict() | {"sources": sources}}
         return self.log.open(
             kind,
             attribution,

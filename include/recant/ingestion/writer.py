@@ -132,6 +132,7 @@ class BatchWriter:
         return _Prepared(raw, parsed, chunks, mark, head.operation_id if head else None)
 
     def _flush(self) -> None:
+        self.ingestion.log.extend_lease(self.target.operation_id)
         pending, self._pending = self._pending, _Pending()
         ids = self._embed([c.embedding_text for d in pending.documents for c in d.chunks])
         documents = [_row(d, ids) for d in pending.documents]
@@ -158,7 +159,6 @@ class BatchWriter:
         ids = self.embeddings.known(sorted(by_hash))
         missing = [key for key in by_hash if key not in ids]
         if missing:
-            self.ingestion.log.extend_lease(self.target.operation_id)
             vectors = self.ingestion.embedder.embed([by_hash[key] for key in missing], progress=self._chunk_progress())
             ids |= self.embeddings.add(dict(zip(missing, vectors, strict=True)))
         self.counts["embedded"] += len(missing)

@@ -10,6 +10,8 @@ from typing import Any
 from recant.errors import EmptySelector, UsageError
 
 _TIMES = ("since", "until")
+_LARGEST_ID = 2**63 - 1
+"""Of Postgres' bigint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +67,13 @@ class Selector:
         return cls(**{name: _condition(name, value) for name, value in given.items() if value})
 
     def bindings(self) -> dict[str, Any]:
-        """Parameters of the named queries: None where there is no condition."""
-        return {
+        """Parameters of the named queries: None where there is no condition. Ids that can't be are left out."""
+        given = {
             f.name: (list(v) if isinstance(v, tuple) else v) if (v := getattr(self, f.name)) else None
             for f in fields(self)
         }
+        possible = [operation_id for operation_id in self.operations if abs(operation_id) <= _LARGEST_ID]
+        return given | {"operations": possible if self.operations else None}
 
 
 def _condition(name: str, value: Any) -> Any:

@@ -15,10 +15,13 @@ _ROLLBACK = load(__package__, "rollback.sql")
 def select(connection: Connection, selector: Selector) -> list[Row]:
     """Published writing operations (id, visible) that match, oldest first.
 
-    Raises UnknownOperation for an id that isn't there; UsageError for one that is open, aborted, or a control operation.
+    Raises UnknownOperation and UnknownCollection for what isn't there; UsageError for an operation that is open, aborted,
+    or a control operation.
     """
     if selector.operations:
         _check_ids(connection, selector.operations)
+    for collection in selector.collections:
+        _require_collection(connection, collection)
     return connection.execute(_SQL["select_published"], selector.bindings()).fetchall()
 
 
@@ -29,7 +32,8 @@ def redo_target(connection: Connection, operation_id: int) -> list[Row]:
         raise UnknownOperation(f"There is no operation {operation_id}: `recant log` lists them.")
     if not found[0]["control"]:
         raise UsageError(
-            f"Operation {operation_id} is a {found[0]['kind']}, not a rollback: only what took something back can be redone."
+            f"Operation {operation_id} is no rollback (its kind is {found[0]['kind']}): only what took something back can be "
+            "redone."
         )
     return found
 
@@ -43,9 +47,13 @@ def quarantined(connection: Connection, operations: Sequence[int]) -> list[int]:
 
 def writing_operations(connection: Connection, collection: str) -> list[int]:
     """Every published operation that wrote to a collection, seen or not. Raises UnknownCollection."""
+    _require_collection(connection, collection)
+    return [row["id"] for row in connection.execute(_ROLLBACK["writing_operations"], {"collection": collection})]
+
+
+def _require_collection(connection: Connection, collection: str) -> None:
     if connection.execute("SELECT FROM collection WHERE name = %s", [collection]).fetchone() is None:
         raise UnknownCollection(f'There is no collection "{collection}": `recant collections` lists them.')
-    return [row["id"] for row in connection.execute(_ROLLBACK["writing_operations"], {"collection": collection})]
 
 
 def _check_ids(connection: Connection, operations: tuple[int, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
@@ -19,6 +20,8 @@ Row = DictRow
 Connection = psycopg.Connection[DictRow]
 
 CONNECT_TIMEOUT_SECONDS = 10
+
+logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())  # what it warns of is in the error that we raise
 
 json_parameter = Jsonb
 """Wraps a value that goes into a jsonb column."""

@@ -112,11 +112,11 @@ def silent_server() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/page.md"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_interrupted_ingest_is_aborted(
     library: Library, environment: dict[str, str], silent_server: str, number: signal.Signals, code: int
 ) -> None:
-    """Ctrl-C, and SIGTERM alike, abort the operation at once; nothing of it is visible, and a line says so."""
+    """Ctrl-C, SIGTERM and a lost terminal alike abort the operation at once; nothing of it is visible, and a line says so."""
     process = subprocess.Popen([*CLI, "ingest", silent_server], env=environment, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not any(operation.state == "open" for operation in library.log.find()):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 
@@ -94,6 +96,7 @@ def test_a_defect_is_told_apart(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     [
         (OSError(errno.ENOSPC, "No space left on device", "/x"), 3, "No space left on the disk: /x"),
         (PermissionError(errno.EACCES, "Permission denied", "/y"), 1, "Permission denied: /y"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory"), 2, "The current folder is gone"),
     ],
 )
 def test_the_operating_system_is_quoted(
@@ -202,3 +205,32 @@ def test_settings_that_cannot_be_understood(
     monkeypatch.setenv("RECANT_POSTGRES_PORT", "many")
     assert run(["log"]) == 2
     assert "RECANT_POSTGRES_PORT='many'" in capsys.readouterr().err
+
+
+def test_bytes_that_are_no_text_are_a_wrong_call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The shell hands over any bytes as an argument; what can't be stored is the caller's to write anew."""
+    assert ending(monkeypatch, lambda: print("\udcff".encode())) == 2
+    assert "isn't UTF-8" in capsys.readouterr().err
+
+
+def test_a_full_standard_output_ends_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error can't be written to it either; standard error still says it."""
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert ending(monkeypatch, raising(OSError(errno.ENOSPC, "No space left on device")), "--json") == 3
+        with contextlib.suppress(OSError):
+            full.close()
+    assert capsys.readouterr().err.startswith("recant: No space left on the disk")
+
+
+def test_under_nohup_a_lost_terminal_interrupts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has a hang-up ignored wants the command to go on."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert ending(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGHUP)) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)

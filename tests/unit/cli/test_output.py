@@ -124,3 +124,24 @@ def test_a_row_is_a_line(rows: list[tuple[str, str]]) -> None:
     """However many line ends a cell holds, there is one line a row."""
     text = aligned(["a", "b#"], rows)
     assert text.count("\n") == len(rows) + 1
+
+
+def test_one_long_cell_does_not_push_the_other_rows_apart() -> None:
+    """A path of thousands of characters moves the rest of its own line only."""
+    first, second = aligned(["source", "why"], [["x" * 3000, "empty"], ["a.md", "missing"]]).splitlines()[1:]
+    assert first == "x" * 3000 + "  empty"
+    assert len(second) < 100
+
+
+def test_a_narrow_terminal_gets_rows_instead_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine columns on forty would be one letter wide each."""
+    monkeypatch.setenv("COLUMNS", "40")
+    terminal = Terminal()
+    Output(stream=terminal).table(["agent"] * 9, [["librarian"] * 9])
+    assert "  ".join(["librarian"] * 9) in terminal.getvalue()
+
+
+def test_a_closed_standard_output_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`recant … >&-` leaves Python without a stream: there is nobody to tell."""
+    monkeypatch.setattr(sys, "stdout", None)
+    Output(as_json=True).document({"a": 1})

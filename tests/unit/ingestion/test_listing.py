@@ -7,8 +7,11 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recant.ingestion import SourceItem, list_sources
+from recant.ingestion.origin import as_given
 
 
 def write(root: Path, *names: str) -> None:
@@ -235,3 +238,31 @@ def test_the_same_specs_give_the_same_listing(tmp_path: Path) -> None:
     write(tmp_path, *(f"{folder}/{name}.md" for folder in "cab" for name in "zyx"))
     assert list_sources([str(tmp_path)]) == list_sources([str(tmp_path)])
     assert names(tmp_path, "") == sorted(names(tmp_path, ""))
+
+
+@pytest.mark.parametrize("wildcard", ["", "/*", "/**"])
+def test_a_link_to_itself_is_told_and_the_rest_goes_on(tmp_path: Path, wildcard: str) -> None:
+    """Asking whether such a link is a folder is an error of the operating system, not the end of the run."""
+    write(tmp_path, "a.md")
+    (tmp_path / "b.md").symlink_to("b.md")
+    listing = list_sources([f"{tmp_path}{wildcard}"])
+    assert [item.source for item in listing.items] == [f"{tmp_path}/a.md"]
+    assert [(entry.code, entry.source) for entry in listing.rejected] == [("unreadable", f"{tmp_path}/b.md")]
+
+
+@pytest.mark.parametrize(
+    "spec", ["ftp://me:secret@example.org/a", "http://me:secret/x@example.org/", "http://me:secret@[bad"]
+)
+def test_what_is_rejected_shows_no_password(spec: str) -> None:
+    """Neither the name nor the reason of an address that can't be understood holds what may be a password."""
+    (entry,) = list_sources([spec]).rejected
+    assert "secret" not in f"{entry.source} {entry.reason}"
+    assert entry.source.endswith(("//example.org/a", "//example.org/", "//[bad"))
+
+
+@given(st.text())
+def test_a_spec_can_be_stored_as_it_is_shown(spec: str) -> None:
+    """Whatever bytes a shell hands over: what is kept of them is text without null bytes."""
+    shown = as_given(os.fsdecode(spec.encode(errors="replace")) + os.fsdecode(b"\xff\0"))
+    assert "\0" not in shown
+    assert shown.encode().decode() == shown
