@@ -31,7 +31,7 @@ class Invocation:
 
     as_json: bool = False
     debug: bool = False
-    ended_by: int = signal.SIGINT
+    ended_by: signal.Signals = signal.SIGINT
     """SIGTERM or SIGHUP, once one came: they are treated like Ctrl-C, so that open operations are aborted."""
 
 
@@ -40,7 +40,7 @@ def terminable(invocation: Invocation) -> Iterator[None]:
     """While inside, SIGTERM interrupts like Ctrl-C does, and so does a lost terminal, except under `nohup`."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        invocation.ended_by = number
+        invocation.ended_by = signal.Signals(number)
         raise KeyboardInterrupt
 
     numbers = [signal.SIGTERM, *([signal.SIGHUP] if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else [])]

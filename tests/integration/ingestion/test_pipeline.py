@@ -13,11 +13,13 @@ from recant.errors import ConfigurationError, GateFailed, StaleBatch, UsageError
 from recant.ingestion import pipeline as pipeline_module
 from recant.ingestion import writer as writer_module
 from recant.ingestion.pipeline import Ingestion
+from recant.ingestion.readers import open_documents
 from recant.ingestion.request import IngestRequest
 from recant.oplog import Attribution, Selector
 from recant.rollback import Rollback
 from recant.settings import read_settings
 from recant.store import Database
+from recant.store.database import connect_once
 
 WHO = Attribution("alice", session="day shift", run_id="run-1", message="first load")
 
@@ -306,3 +308,26 @@ def test_nothing_but_rejections_is_published_as_such(ingestion: Ingestion, tmp_p
     report = ingestion.run(request(tmp_path / "nowhere", tmp_path / "neither.md"), WHO)
     assert (report.documents, len(report.rejected)) == (0, 2)
     assert all(r["code"] == "missing" for r in report.rejected)
+
+
+def test_a_long_batch_of_known_texts_keeps_its_lease(
+    ingestion: Ingestion, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+):
+    """A worker that writes is alive, also while it has nothing to embed: every flush says so."""
+    for name in "abc":
+        (tmp_path / f"{name}.md").write_text("The tide turns twice a day.\n")
+    ingestion.run(request(tmp_path / "a.md"), WHO)
+    operation = ingestion.open(request(tmp_path), WHO)
+    [items] = ingestion.list_batches(operation, request(tmp_path))
+    monkeypatch.setattr(ingestion.embedder, "embed", None)
+
+    def slowly(*arguments, **options):
+        with connect_once(database) as owner:
+            owner.execute(
+                "UPDATE recant.lease SET until = now() - interval '1 minute' WHERE operation_id = %s", [operation]
+            )
+        yield from open_documents(*arguments, **options)
+
+    monkeypatch.setattr(writer_module, "open_documents", slowly)
+    assert ingestion.write_batch(operation, "0", items, request(tmp_path))["reused"] == 2
+    assert ingestion.log.abort_expired() == []

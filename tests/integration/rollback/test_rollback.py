@@ -365,7 +365,7 @@ def test_what_can_not_be_taken_back_is_refused_by_name(library: Library):
         take_back(library, opened)
     with pytest.raises(UsageError, match="recant redo"):
         take_back(library, control)
-    with pytest.raises(UsageError, match="not a rollback"):
+    with pytest.raises(UsageError, match="no rollback"):
         library.rollback.redo(data, WHO)
     with pytest.raises(UnknownOperation):
         library.rollback.redo(999, WHO)
