@@ -79,7 +79,8 @@ docs-check: $(READY) ## Check that links between the documents lead somewhere
 
 pin: $(READY) ## Write constraints.txt anew from what is installed in .venv
 	@{ sed -n '/^#/p' constraints.txt; \
-	  $(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | sed -e '/^pip==/d' -e 's/+[^ ]*$$//'; } > .venv/constraints.txt
+	  $(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | sed -e '/^pip==/d' -e 's/+[^ ]*$$//'; \
+	  grep ' ; ' constraints.txt; } > .venv/constraints.txt
 	@mv .venv/constraints.txt constraints.txt && touch $(READY)
 
 clean: down ## Stop everything and remove .venv, .recant (all data) and caches
