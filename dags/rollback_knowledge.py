@@ -25,7 +25,7 @@ from recant_airflow.operators.rollback import (
 )
 
 CONDITIONS = {
-    "operations": parameters.condition("Operations", "Ids of operations.", "integer"),
+    "operations": parameters.condition("Operations", "Ids of operations, as a JSON list: [12, 15].", "integer"),
     "runs": parameters.condition("Runs", "Run ids of DAG runs, or OpenLineage run ids of operations."),
     "agents": parameters.condition("Agents", "Everything that these agents wrote."),
     "sessions": parameters.condition("Sessions", "Everything that was written in these sessions."),

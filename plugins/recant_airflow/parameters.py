@@ -7,8 +7,13 @@ from typing import Any
 from airflow.sdk import Param
 
 COLLECTION = "^[a-z0-9][a-z0-9_.-]{0,62}$"
-SOURCE = r"^(/|~/|dist:.|https?://(?![^/?#]*@).).*$"
-"""Relative paths would depend on where a worker was started, and a login in an address would be copied into events."""
+SOURCE = r"^((/|~/|dist:.|https?://(?![^/?#]*@).).*)?$"
+"""Relative paths would depend on where a worker was started, and a login in an address would be copied into events.
+
+Empty ones are what the form makes of blank lines: passed over, as long as there is another.
+"""
+
+FILLED = {"contains": {"minLength": 1}}
 
 MOMENT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?$"
 """The format alone is checked only where a package for it happens to be installed."""
@@ -20,7 +25,7 @@ def sources_param(default: list[str] | None = None) -> Param:
         **({} if default is None else {"default": default}),
         type="array",
         items={"type": "string", "pattern": SOURCE, "maxLength": 2000},
-        minItems=1,
+        **FILLED,
         title="Sources",
         description="One a line: absolute path of a file or folder on the worker, a glob (/data/docs/**/*.md), an "
         "http(s) address without a login, dist:NAME for an installed Python distribution, dist:* for all of them.",
@@ -93,10 +98,10 @@ def documents_per_batch_param() -> Param:
 
 
 def condition(title: str, description: str, items: str = "string") -> Param:
-    """Values of one condition of a selector; none: the condition is not asked for."""
-    element: dict[str, Any] = {"type": items}
-    element |= {"minimum": 1} if items == "integer" else {"minLength": 1}
-    return Param(None, type=["null", "array"], items=element, title=title, description=description)
+    """Values of one condition of a selector; none: the condition is not asked for. Blank lines alone are refused."""
+    element: dict[str, Any] = {"type": items} | ({"minimum": 1} if items == "integer" else {})
+    some = {"anyOf": [{"maxItems": 0}, FILLED]}
+    return Param(None, type=["null", "array"], items=element, **some, title=title, description=description)
 
 
 def moment(title: str, description: str) -> Param:

@@ -13,7 +13,8 @@ MAX_ROWS = 50
 MAX_NAME_CHARACTERS = 80
 NAME_START = 24
 UNTOUCHED = {"left": "stay, though built on what goes", "kept": "selected, but kept as others were built on them"}
-OPERATION_COLUMNS = ("operation", "position", "why", "certainty", "kind", "agent", "session", "collection", "now")
+OPERATION_COLUMNS = ("operation", "now", "why", "kind", "agent", "session", "collection")
+"""Short ones first: the approval's page is narrow, and what doesn't fit has to be scrolled to."""
 
 
 def plan_text(plan: Mapping[str, Any]) -> str:
@@ -76,16 +77,15 @@ def code(text: Any) -> str:
 
 def _operation_row(operation: Mapping[str, Any]) -> list[str]:
     via = f" from {operation['via']}" if operation["via"] else ""
+    doubt = "" if operation["certainty"] == "definite" else f" ({operation['certainty']})"
     return [
         str(operation["operation_id"]),
-        str(operation["position"]),
-        f"{operation['relation']}{via}",
-        operation["certainty"],
+        "seen" if operation["visible"] else "withdrawn",
+        f"{operation['relation']}{via}{doubt}",
         operation["kind"],
         code(operation["agent"]),
         code(operation["session"]),
         code(operation["collection"]),
-        "seen" if operation["visible"] else "withdrawn",
     ]
 
 
@@ -129,7 +129,7 @@ def _conditions(selector: Mapping[str, Any]) -> str:
 
 
 def _kinds(counts: Mapping[str, int]) -> str:
-    return _listed(_count(count, kind) for kind, count in counts.items())
+    return _listed(_count(count, kind) for kind, count in sorted(counts.items()))
 
 
 def _listed(items: Iterable[str]) -> str:

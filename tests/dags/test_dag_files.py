@@ -66,6 +66,7 @@ def test_every_task_is_tried_again(dag_bag):
     [
         ("ingest_documents", {}, "sources"),
         ("ingest_documents", {"sources": []}, "sources"),
+        ("ingest_documents", {"sources": ["", ""]}, "sources"),
         ("ingest_documents", {"sources": ["docs/relative.md"]}, "sources"),
         ("ingest_documents", {"sources": ["https://me:secret@example.org/page"]}, "sources"),
         ("ingest_documents", {"sources": ["/docs"], "collection": "No Spaces"}, "collection"),
@@ -73,6 +74,8 @@ def test_every_task_is_tried_again(dag_bag):
         ("ingest_documents", {"sources": ["/docs"], "agent": ""}, "agent"),
         ("ingest_documents", {"sources": ["/docs"], "documents_per_batch": 0}, "documents_per_batch"),
         ("rollback_knowledge", {"operations": ["all"]}, "operations"),
+        ("rollback_knowledge", {"operations": [0]}, "operations"),
+        ("rollback_knowledge", {"agents": [""]}, "agents"),
         ("rollback_knowledge", {"since": "yesterday"}, "since"),
         ("rollback_knowledge", {"policy": "forgive"}, "policy"),
         ("rollback_knowledge", {"approval_timeout_hours": 0}, "approval_timeout_hours"),
@@ -89,7 +92,9 @@ def test_a_bad_value_is_refused_before_anything_runs(api, known_dags, dag_id, co
     ("dag_id", "conf"),
     [
         ("ingest_documents", {"sources": ["/data/docs", "~/notes/**/*.md", "dist:*", "https://example.org/?at=@me"]}),
+        ("ingest_documents", {"sources": ["/data/docs", "", ""]}),
         ("bootstrap_knowledge", {}),
+        ("rollback_knowledge", {"runs": ["manual__2026-11-20", ""], "operations": [12], "agents": []}),
         ("rollback_knowledge", {"runs": ["manual__2026-11-20"], "since": "2026-11-20T08:00:00Z", "policy": "cascade"}),
     ],
 )

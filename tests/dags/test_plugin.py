@@ -108,6 +108,18 @@ def test_foreign_names_are_shown_as_code(airflow):
     assert code(None) == code("") == "–"
 
 
+def test_blank_lines_of_a_form_never_widen_a_selector(airflow):
+    """Blank values are left out where others stand beside them; alone they stay a condition."""
+    from recant_airflow.operators.rollback import without_blanks
+
+    assert without_blanks({"runs": ["one", ""], "agents": [""], "kinds": None, "since": "now"}) == {
+        "runs": ["one"],
+        "agents": [""],
+        "kinds": None,
+        "since": "now",
+    }
+
+
 def test_a_long_plan_is_cut_with_the_number_of_what_is_not_shown(airflow):
     """The first fifty operations are listed, and the rest is counted."""
     from recant_airflow.plan_text import operations_table

@@ -53,7 +53,7 @@ def test_an_approved_rollback_restores_the_answers(run_dag, person, kb, history)
     """Search answers as before, the certificate is verified, and the log says who asked and who approved."""
     assert history["before"] != history["after"]
     with person("Approve"):
-        run = run_dag("rollback_knowledge", {"runs": ["rogue-run"], "agent": "auditor", "message": "lies"})
+        run = run_dag("rollback_knowledge", {"runs": ["rogue-run", ""], "agent": "auditor", "message": "lies"})
     assert run.state == "success"
     assert hits(kb) == history["before"]
     certificate = run.xcom("verify_rollback")

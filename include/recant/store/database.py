@@ -96,7 +96,7 @@ class Database:
             kwargs=options | {"application_name": "recant"},
             min_size=0,
             max_size=self._max,
-            timeout=CONNECT_TIMEOUT_SECONDS * 3,
+            timeout=CONNECT_TIMEOUT_SECONDS,
             max_idle=60,
             configure=self._configure,
             open=True,

@@ -64,7 +64,8 @@ class KnowledgeBaseOpenOperator(KnowledgeBaseOperator):
         """Opens, or finds the operation that an earlier attempt opened."""
         from recant.ingestion.request import IngestRequest
 
-        request = IngestRequest(tuple(self.sources), self.collection or kb.settings.collection, policy=self.policy)
+        sources = tuple(source for source in self.sources if source)
+        request = IngestRequest(sources, self.collection or kb.settings.collection, policy=self.policy)
         writer = attribution(context, agent=self.agent, session=self.session, message=self.message)
         operation_id = kb.ingestion.open(request, writer, open_key=open_key(context), lease_seconds=LEASE_SECONDS)
         self.log.info("Operation %s is open in collection %s", operation_id, request.collection)

@@ -55,7 +55,7 @@ class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
         """Plans; raises HasDependents, EmptySelector."""
         from recant.oplog import Selector
 
-        plan = self._plan(kb, Selector.from_dict(self.selector), context)
+        plan = self._plan(kb, Selector.from_dict(without_blanks(self.selector)), context)
         if not plan["withdraw"]:
             self.log.info("Nothing to withdraw: what was selected was withdrawn before, or there is no such operation.")
             self.skip(ti=context["ti"], tasks=context["task"].get_direct_relatives(upstream=False))
@@ -200,6 +200,14 @@ class KnowledgeBaseVerifyRollbackOperator(KnowledgeBaseOperator):
                 f"What is seen after rollback {operation_id} is not what it should be: see the certificate."
             )
         return certificate
+
+
+def without_blanks(selector: Mapping[str, Any]) -> dict[str, Any]:
+    """The conditions without a form's blank lines; one of blank lines alone stays, as leaving it out would widen."""
+    return {
+        name: [value for value in values if value != ""] or values if isinstance(values, list) else values
+        for name, values in selector.items()
+    }
 
 
 def rollback_agent(agent: str | None, context: Context) -> str:
