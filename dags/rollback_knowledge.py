@@ -82,6 +82,7 @@ with DAG(
     approve = KnowledgeBaseApproveRollbackOperator(
         task_id="approve_rollback",
         plan=plan.output,
+        message=dag.param("message"),
         timeout_hours=dag.param("approval_timeout_hours"),
     )
     apply = KnowledgeBaseApplyRollbackOperator(

@@ -11,19 +11,21 @@ from typing import Any
 
 MAX_ROWS = 50
 MAX_NAME_CHARACTERS = 80
+MAX_MESSAGE_CHARACTERS = 600
 NAME_START = 24
 UNTOUCHED = {"left": "stay, though built on what goes", "kept": "selected, but kept as others were built on them"}
 OPERATION_COLUMNS = ("operation", "now", "why", "kind", "agent", "session", "collection")
 """Short ones first: the approval's page is narrow, and what doesn't fit has to be scrolled to."""
 
 
-def plan_text(plan: Mapping[str, Any]) -> str:
-    """What is withdrawn, what comes back, who is affected. `plan` is `recant.rollback.Plan.to_dict()`."""
+def plan_text(plan: Mapping[str, Any], message: str | None = None) -> str:
+    """What is withdrawn, what comes back, who is affected, and why. `plan` is `recant.rollback.Plan.to_dict()`."""
     withdraw = plan["withdraw"]
     parts = [
         f"**Withdraws {_count(len(withdraw), 'operation')}**: {_listed(map(str, withdraw))}. "
         f"Policy {code(plan['policy'])}, worked out at position {plan['position']}, plan {code(plan['plan_id'])}.",
         f"Asked for: {_conditions(plan['selector'])}; by {code(plan['agent'])}.",
+        f"Reason given: {code(message, MAX_MESSAGE_CHARACTERS)}" if message else "",
         _effects(plan),
         _untouched(plan),
         operations_table(plan["operations"]),
@@ -65,13 +67,13 @@ def operations_table(operations: Sequence[Mapping[str, Any]]) -> str:
     return f"{table}\n\nand {more} more" if more else table
 
 
-def code(text: Any) -> str:
+def code(text: Any, longest: int = MAX_NAME_CHARACTERS) -> str:
     """Foreign text as inline code: one line, cut in the middle, without what would end the code or the table's cell."""
     if text is None:
         return "–"
     line = "".join(c if c.isprintable() else " " for c in str(text)).replace("`", "'").replace("|", "¦").strip()
-    if len(line) > MAX_NAME_CHARACTERS:
-        line = f"{line[:NAME_START]}…{line[NAME_START + 1 - MAX_NAME_CHARACTERS :]}"
+    if len(line) > longest:
+        line = f"{line[:NAME_START]}…{line[NAME_START + 1 - longest :]}"
     return f"`{line}`" if line else "–"
 
 

@@ -83,11 +83,12 @@ def test_a_rejected_rollback_changes_nothing(run_dag, person, api, kb, history):
 def test_what_is_approved_is_shown_before(run_dag, person, history):
     """The question names operations, agents, sessions, records and documents; an agent's name can't become a link."""
     with person("Reject") as someone:
-        run_dag("rollback_knowledge", {"sessions": ["night"]})
+        run_dag("rollback_knowledge", {"sessions": ["night"], "message": "it lies about the warranty"})
     assert someone.asked["subject"] == "Roll back 1 operation?"
     body = someone.asked["body"]
     for shown in (
         f"**Withdraws 1 operation**: {history['rogue']}.",
+        "Reason given: `it lies about the warranty`",
         "`night`",
         "2 document",
         "1 document",

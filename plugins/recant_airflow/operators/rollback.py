@@ -35,7 +35,7 @@ class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
     Gives a summary: plan_id, withdraw, records, revived, agents, sessions, policy, position.
 
     :param selector: conditions by name, as `recant.oplog.Selector`; None and empty ones don't count.
-    :param policy: `refuse` or `cascade`.
+    :param policy: `refuse`, `safe_only`, `cascade` or `force`.
     :param agent: who asks; None: the user who triggered the run.
     """
 
@@ -87,15 +87,17 @@ class KnowledgeBaseApproveRollbackOperator(ApprovalOperator):
     Gives the answer: chosen_options, responded_by_user, responded_at.
 
     :param plan: what KnowledgeBasePlanRollbackOperator gave; the stored plan is what is shown and approved.
+    :param message: why the rollback is asked for; shown with the plan.
     :param timeout_hours: how long to wait for the answer.
     """
 
-    template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "plan", "timeout_hours")
+    template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "plan", "message", "timeout_hours")
 
     def __init__(
         self,
         *,
         plan: Mapping[str, Any],
+        message: str | None = None,
         timeout_hours: float = 24,
         recant_conn_id: str = KnowledgeBaseHook.default_conn_name,
         **kwargs: Any,
@@ -103,6 +105,7 @@ class KnowledgeBaseApproveRollbackOperator(ApprovalOperator):
         asked = {"subject": "Roll back?", "defaults": self.REJECT, "response_timeout": timedelta(hours=24)}
         super().__init__(**{**asked, **kwargs})
         self.plan = plan
+        self.message = message
         self.timeout_hours = timeout_hours
         self.recant_conn_id = recant_conn_id
 
@@ -112,7 +115,7 @@ class KnowledgeBaseApproveRollbackOperator(ApprovalOperator):
             plan = kb.rollbacks.load_plan(self.plan["plan_id"]).to_dict()
         count = len(plan["withdraw"])
         self.subject = f"Roll back {count} operation{'s' if count != 1 else ''}?"
-        self.body = plan_text(plan)
+        self.body = plan_text(plan, self.message)
         self.response_timeout = timedelta(hours=float(self.timeout_hours))
         super().execute(context)
 
