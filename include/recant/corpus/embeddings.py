@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from recant.errors import DimensionMismatch
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 INDEX_FROM = 20_000
 """Vectors from which an index pays; below it exact search takes some 5 ms (measured, docs/reference/benchmarks.md)."""
+COPIES_AT_ONCE = 2
+LEAST_SHARED = 512
+"""From so many vectors on, two connections copy a share each: Postgres uses one processor for each."""
 _SQL = load(__package__, "corpus.sql")
 
 
@@ -40,7 +44,7 @@ class Embeddings:
     def add(self, vectors: Mapping[bytes, NDArray[np.float32]]) -> dict[bytes, int]:
         """Stores unit vectors of shape (dimensions,) by hash and returns the ids; those another worker stored first are kept.
 
-        Raises DimensionMismatch. A short transaction of its own, in the order of the hashes, so that writers don't deadlock.
+        Raises DimensionMismatch. Short transactions of their own, in the order of the hashes, so that writers don't deadlock.
         """
         for vector in vectors.values():
             if vector.shape != (self.dimensions,):
@@ -50,13 +54,19 @@ class Embeddings:
         if not vectors:
             return {}
         hashes = sorted(vectors)
-        rows = vector_rows(self.space_id, hashes, _stacked([vectors[key] for key in hashes]))
+        parts = COPIES_AT_ONCE if len(hashes) >= LEAST_SHARED else 1
+        shares = [hashes[n * len(hashes) // parts : (n + 1) * len(hashes) // parts] for n in range(parts)]
+        with ThreadPoolExecutor(parts) as pool:
+            list(pool.map(lambda share: self._copy([vectors[key] for key in share], share), shares))
+        return self.known(hashes)
+
+    def _copy(self, vectors: list[NDArray[np.float32]], hashes: Sequence[bytes]) -> None:
+        rows = vector_rows(self.space_id, hashes, _stacked(vectors))
         try:
             with self.database.transaction() as connection, connection.cursor().copy(_SQL["copy_embeddings"]) as copy:
                 copy.write(rows)
         except duplicate_key:
             self._add_missing(rows)
-        return self.known(hashes)
 
     def _add_missing(self, rows: bytes) -> None:
         """Another worker stored some of them in the meantime."""

@@ -20,6 +20,12 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.fixture(autouse=True)
+def capable_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever runs the tests, the terminals in them can move the cursor."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
 def on_a_terminal() -> tuple[Output, Terminal]:
     """An output whose asides go to a terminal of 80 columns."""
     output, terminal = Output(), Terminal()
