@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from recant.cli.failures import Invocation, terminable
@@ -14,11 +15,11 @@ from recant.settings import read_settings
 INTERRUPTED = 130
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     """Returns the exit code: 0, 1 when a step failed, 2 for settings that can't be understood, 130 after Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m recant.demo", description="The whole story, through Airflow.")
     parser.add_argument("--report", type=Path, metavar="FILE", help="where the report goes (demo-report.json)")
-    wanted = parser.parse_args().report
+    wanted = parser.parse_args(arguments).report
     narrator = Narrator()
     try:
         settings = read_settings()
@@ -42,4 +43,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
