@@ -135,6 +135,7 @@ def test_one_long_cell_does_not_push_the_other_rows_apart() -> None:
 
 def test_a_narrow_terminal_gets_rows_instead_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nine columns on forty would be one letter wide each."""
+    monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "40")
     terminal = Terminal()
     Output(stream=terminal).table(["agent"] * 9, [["librarian"] * 9])
