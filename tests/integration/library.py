@@ -104,17 +104,25 @@ class Library:
         with self.database.transaction() as connection:
             rows = connection.execute(
                 """
-                SELECT r.key, c.text, v.tombstone, o.life, v.version_id,
+                SELECT r.key, c.text, v.tombstone OR v.payload <> 'kept' AS tombstone, o.life, v.version_id,
                        CASE WHEN %(position)s::bigint IS NULL THEN o.visible ELSE coalesce((
                          SELECT h.visible FROM visibility_history h WHERE h.operation_id = o.id AND h.from_position <= %(position)s
-                         ORDER BY h.from_position DESC LIMIT 1), false) END AS visible,
+                         ORDER BY h.from_position DESC LIMIT 1), false) END
+                       AS visible,
+                       coalesce((SELECT h.visible FROM record_visibility_history h
+                                 WHERE h.operation_id = v.operation_id AND h.record_id = v.record_id
+                                   AND h.from_position <= coalesce(%(position)s::bigint, 9223372036854775807)
+                                 ORDER BY h.from_position DESC LIMIT 1), true) AS shown,
                        o.life = 'open' AND o.session = %(session)s AND %(position)s::bigint IS NULL AS own
                 FROM version v JOIN record r ON r.id = v.record_id JOIN operation o ON o.id = v.operation_id
                 LEFT JOIN chunk c ON c.version_id = v.version_id WHERE r.kind = 'document'
                 """,
                 {"position": position, "session": session},
             ).fetchall()
-        seen = sorted((r for r in rows if r["visible"] or r["own"]), key=lambda r: (bool(r["own"]), r["version_id"]))
+        seen = sorted(
+            (r for r in rows if (r["visible"] and r["shown"]) or r["own"]),
+            key=lambda r: (bool(r["own"]), r["version_id"]),
+        )
         heads = {r["key"]: r for r in seen}
         return {key: row["text"] for key, row in heads.items() if not row["tombstone"]}
 

@@ -19,10 +19,13 @@ SELECT r.key AS source, r.id AS record_id, head.version_id, head.operation_id, h
 FROM unnest(%(sources)s::text[]) AS wanted (key)
 JOIN record r ON r.collection_id = %(collection_id)s AND r.kind = 'document' AND r.key = wanted.key
 JOIN LATERAL (
-  SELECT v.version_id, v.operation_id, v.tombstone, v.operation_id IN (SELECT id FROM own) AS own
-  FROM version v
-  WHERE v.record_id = r.id AND ((SELECT o.visible FROM operation o WHERE o.id = v.operation_id) OR v.operation_id IN (SELECT id FROM own))
-  ORDER BY own DESC, v.version_id DESC
+  SELECT v.version_id, v.operation_id, v.tombstone OR v.payload <> 'kept' AS tombstone, v.own FROM (
+    SELECT s.version_id, s.operation_id, s.tombstone, s.payload, false AS own FROM seen_version s WHERE s.record_id = r.id
+    UNION ALL
+    SELECT s.version_id, s.operation_id, s.tombstone, s.payload, true FROM version s
+    WHERE s.record_id = r.id AND s.operation_id IN (SELECT id FROM own)
+  ) v
+  ORDER BY v.own DESC, v.version_id DESC
   LIMIT 1
 ) head ON true
 LEFT JOIN document_version d ON d.version_id = head.version_id
@@ -77,11 +80,13 @@ WITH own AS MATERIALIZED (
   SELECT c.record_id, h.version_id, h.operation_id, h.tombstone
   FROM candidate c
   JOIN LATERAL (
-    SELECT v.version_id, v.operation_id, v.tombstone
-    FROM version v
-    WHERE v.record_id = c.record_id AND v.operation_id <> %(operation_id)s
-      AND ((SELECT o.visible FROM operation o WHERE o.id = v.operation_id) OR v.operation_id IN (SELECT id FROM own))
-    ORDER BY v.operation_id IN (SELECT id FROM own) DESC, v.version_id DESC
+    SELECT v.version_id, v.operation_id, v.tombstone OR v.payload <> 'kept' AS tombstone FROM (
+      SELECT s.version_id, s.operation_id, s.tombstone, s.payload, false AS own FROM seen_version s WHERE s.record_id = c.record_id
+      UNION ALL
+      SELECT s.version_id, s.operation_id, s.tombstone, s.payload, true FROM version s
+      WHERE s.record_id = c.record_id AND s.operation_id IN (SELECT id FROM own)
+    ) v
+    ORDER BY v.own DESC, v.version_id DESC
     LIMIT 1
   ) h ON true
 ), gone AS (
@@ -117,12 +122,14 @@ SELECT r.key, r.id AS record_id, head.operation_id, w.document_count, w.listing_
 FROM unnest(%(origins)s::text[]) AS wanted (key)
 JOIN record r ON r.collection_id = %(collection_id)s AND r.kind = 'watermark' AND r.key = wanted.key
 LEFT JOIN LATERAL (
-  SELECT v.version_id, v.operation_id
-  FROM version v
-  WHERE v.record_id = r.id AND v.operation_id <> %(operation_id)s
-    AND ((SELECT o.visible FROM operation o WHERE o.id = v.operation_id) OR v.operation_id IN (
-      SELECT o.id FROM operation me JOIN operation o ON o.session = me.session AND o.life = 'open' AND o.id <> me.id WHERE me.id = %(operation_id)s))
-  ORDER BY v.version_id DESC
+  SELECT v.version_id, v.operation_id FROM (
+    SELECT s.version_id, s.operation_id, false AS own FROM seen_version s WHERE s.record_id = r.id
+    UNION ALL
+    SELECT s.version_id, s.operation_id, true FROM version s
+    WHERE s.record_id = r.id AND s.operation_id IN (
+      SELECT o.id FROM operation me JOIN operation o ON o.session = me.session AND o.life = 'open' AND o.id <> me.id WHERE me.id = %(operation_id)s)
+  ) v
+  ORDER BY v.own DESC, v.version_id DESC
   LIMIT 1
 ) head ON true
 LEFT JOIN watermark w ON w.version_id = head.version_id

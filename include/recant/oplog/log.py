@@ -12,10 +12,10 @@ from recant.json_types import JSON
 from recant.oplog.identifiers import new_run_id
 from recant.oplog.operation import Attribution, Dataset, Operation
 from recant.oplog.selector import Selector
-from recant.store import Database, Row, json_parameter, load
+from recant.oplog.statements import STATEMENTS as _SQL
+from recant.store import Database, Row, json_parameter
 
 DEFAULT_LEASE_SECONDS = 900.0
-_SQL = load(__package__, "oplog.sql")
 _NO_CONDITION = Selector()
 
 
@@ -134,6 +134,9 @@ class OperationLog:
             "datasets": "datasets_of",
             "verdicts": "verdicts_of",
             "verdicts_about": "verdicts_about",
+            "record_verdicts": "record_verdicts_of",
+            "record_verdicts_about": "record_verdicts_about",
+            "withheld": "withheld_of",
             "visibility_history": "visibility_history_of",
         }
         with self.database.transaction() as connection:

@@ -44,28 +44,30 @@ LEFT JOIN LATERAL (
   WHERE v.operation_id = o.id AND k.visible AND o.life = 'published' AND NOT o.visible
   ORDER BY k.position DESC LIMIT 1
 ) hidden ON true
-WHERE (%(operations)s::bigint[] IS NULL OR o.id = ANY (%(operations)s))
-  AND (%(runs)s::text[] IS NULL OR o.run_id = ANY (%(runs)s) OR o.lineage_run_id::text = ANY (%(runs)s))
-  AND (%(agents)s::text[] IS NULL OR o.agent = ANY (%(agents)s))
-  AND (%(sessions)s::text[] IS NULL OR o.session = ANY (%(sessions)s))
-  AND (%(kinds)s::text[] IS NULL OR o.kind = ANY (%(kinds)s))
-  AND (%(collections)s::text[] IS NULL OR c.name = ANY (%(collections)s))
-  AND (%(since)s::timestamptz IS NULL OR o.closed_at >= %(since)s)
-  AND (%(until)s::timestamptz IS NULL OR o.closed_at < %(until)s)
-  AND (%(sources)s::text[] IS NULL OR EXISTS (
-    SELECT FROM record r JOIN version v ON v.record_id = r.id
-    WHERE r.kind = 'document' AND r.key = ANY (%(sources)s) AND v.operation_id = o.id))
+WHERE {conditions}
+  AND (%(sources)s::text[] IS NULL AND %(documents)s::bigint[] IS NULL OR o.id IN ({wrote}))
   AND (%(before_position)s::bigint IS NULL OR o.position < %(before_position)s)
 ORDER BY o.id DESC
 LIMIT %(limit)s
 
 -- name: select_published
--- What a selector picks for a rollback: published, writing operations; seen or not, oldest first.
+-- What a selector picks for a rollback: published, writing operations; seen or not, oldest first. By document, those
+-- that affirmed it as well as those that wrote it.
 SELECT o.id, o.visible
 FROM operation o
 LEFT JOIN collection c ON c.id = o.collection_id
 WHERE o.life = 'published' AND NOT o.control
-  AND (%(operations)s::bigint[] IS NULL OR o.id = ANY (%(operations)s))
+  AND {conditions}
+  AND (%(sources)s::text[] IS NULL AND %(documents)s::bigint[] IS NULL OR o.id IN ({wrote}
+    UNION
+    SELECT d.operation_id FROM record r JOIN version v ON v.record_id = r.id JOIN dependency d ON d.input_version_id = v.version_id
+    WHERE r.kind = 'document' AND (%(sources)s::text[] IS NULL OR r.key = ANY (%(sources)s))
+      AND (%(documents)s::bigint[] IS NULL OR r.id = ANY (%(documents)s)) AND d.class = 'affirmed'))
+ORDER BY o.position
+
+-- name: conditions
+-- Of a selector, about an operation o and its collection c.
+(%(operations)s::bigint[] IS NULL OR o.id = ANY (%(operations)s))
   AND (%(runs)s::text[] IS NULL OR o.run_id = ANY (%(runs)s) OR o.lineage_run_id::text = ANY (%(runs)s))
   AND (%(agents)s::text[] IS NULL OR o.agent = ANY (%(agents)s))
   AND (%(sessions)s::text[] IS NULL OR o.session = ANY (%(sessions)s))
@@ -73,10 +75,20 @@ WHERE o.life = 'published' AND NOT o.control
   AND (%(collections)s::text[] IS NULL OR c.name = ANY (%(collections)s))
   AND (%(since)s::timestamptz IS NULL OR o.closed_at >= %(since)s)
   AND (%(until)s::timestamptz IS NULL OR o.closed_at < %(until)s)
-  AND (%(sources)s::text[] IS NULL OR EXISTS (
-    SELECT FROM record r JOIN version v ON v.record_id = r.id
-    WHERE r.kind = 'document' AND r.key = ANY (%(sources)s) AND v.operation_id = o.id))
-ORDER BY o.position
+  AND (%(first_position)s::bigint IS NULL OR o.position >= %(first_position)s)
+  AND (%(last_position)s::bigint IS NULL OR o.position <= %(last_position)s)
+  AND (%(touching)s::text[] IS NULL OR o.id IN (
+    SELECT v.operation_id FROM record r JOIN version v ON v.record_id = r.id
+    WHERE r.kind = 'document' AND r.key = ANY (%(touching)s)
+    UNION
+    SELECT d.operation_id FROM record r JOIN version v ON v.record_id = r.id JOIN dependency d ON d.input_version_id = v.version_id
+    WHERE r.kind = 'document' AND r.key = ANY (%(touching)s)))
+
+-- name: wrote
+-- Operations that wrote a version of a document.
+SELECT v.operation_id FROM record r JOIN version v ON v.record_id = r.id
+    WHERE r.kind = 'document' AND (%(sources)s::text[] IS NULL OR r.key = ANY (%(sources)s))
+      AND (%(documents)s::bigint[] IS NULL OR r.id = ANY (%(documents)s))
 
 -- name: known_operations
 SELECT o.id, o.life::text AS life, o.control, o.kind, o.visible FROM operation o WHERE o.id = ANY (%(operations)s)
@@ -96,6 +108,19 @@ FROM verdict v JOIN operation c ON c.id = v.control_id WHERE v.operation_id = %(
 
 -- name: verdicts_of
 SELECT operation_id, shows FROM verdict WHERE control_id = %(operation_id)s ORDER BY operation_id
+
+-- name: record_verdicts_about
+SELECT v.control_id, c.kind, c.agent, c.position, v.record_id, r.key AS source, v.shows, c.visible AS in_effect
+FROM record_verdict v JOIN operation c ON c.id = v.control_id JOIN record r ON r.id = v.record_id
+WHERE v.operation_id = %(operation_id)s ORDER BY c.position, r.key LIMIT %(limit)s
+
+-- name: record_verdicts_of
+SELECT v.operation_id, v.record_id, r.key AS source, v.shows FROM record_verdict v JOIN record r ON r.id = v.record_id
+WHERE v.control_id = %(operation_id)s ORDER BY v.operation_id, r.key LIMIT %(limit)s
+
+-- name: withheld_of
+SELECT w.record_id, r.key AS source FROM withheld w JOIN record r ON r.id = w.record_id
+WHERE w.operation_id = %(operation_id)s ORDER BY r.key LIMIT %(limit)s
 
 -- name: visibility_history_of
 SELECT from_position, visible FROM visibility_history WHERE operation_id = %(operation_id)s ORDER BY from_position

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from recant.rollback.targets import Dependent, Flips
 from recant.store import Connection, Row, load
 
 _SQL = load(__package__, "rollback.sql")
@@ -30,6 +31,8 @@ class Affected:
     """False: it is withdrawn already."""
     via: int | None
     """The operation that it was built on."""
+    narrowed_to: tuple[str, ...] = ()
+    """The documents of it that are meant; none named: all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +80,22 @@ class BlastRadius:
         return asdict(self) | {"agents": self.agents, "sessions": self.sessions}
 
 
-def changes(connection: Connection, hide: Sequence[int], show: Sequence[int]) -> Changes:
-    """Works out which heads would be others. Takes time by the records of these operations, none is written."""
-    given = {"hide": list(hide), "show": list(show)}
+def changes(connection: Connection, flipped: Flips) -> Changes:
+    """Works out which heads would be others. Takes time by the records of what flips; nothing is written."""
     connection.execute(_SQL["drop_changes"])
-    connection.execute(_SQL["make_changes"])
-    connection.execute(_SQL["changed_heads"], given)
-    kinds = connection.execute(_SQL["summarise_changes"], given).fetchall()
-    chunks = connection.execute(_SQL["count_chunks_of_changes"], given).fetchone() or {}
+    for name in ("imagine", "imagine_records", "make_changes"):
+        connection.execute(_SQL[name])
+    given = {"operations": list(flipped.operations), "visible": list(flipped.operations.values())}
+    connection.execute(_SQL["fill_imagined"], given)
+    pairs = {
+        "operations": [operation_id for operation_id, _ in flipped.records],
+        "records": [record_id for _, record_id in flipped.records],
+        "visible": list(flipped.records.values()),
+    }
+    connection.execute(_SQL["fill_imagined_records"], pairs)
+    connection.execute(_SQL["changed_heads"].format(seen_then=_SQL["seen_then"]))
+    kinds = connection.execute(_SQL["summarise_changes"]).fetchall()
+    chunks = connection.execute(_SQL["count_chunks_of_changes"]).fetchone() or {}
     sample = connection.execute(_SQL["sample_changes"], {"limit": SAMPLE}).fetchall()
     digest = connection.execute(_SQL["digest_changes"]).fetchone()
     return Changes(
@@ -96,11 +107,13 @@ def changes(connection: Connection, hide: Sequence[int], show: Sequence[int]) ->
     )
 
 
-def affected(connection: Connection, selected: Sequence[int], dependents: Sequence[Row]) -> list[Affected]:
-    """Descriptions of the selected operations and of their dependents, by position."""
-    relations = {row["id"]: (row["class"], row["via"]) for row in dependents}
-    rows = connection.execute(_SQL["describe_operations"], {"operations": [*selected, *relations]}).fetchall()
-    return [_affected(row, *relations.get(row["id"], ("selected", None))) for row in rows]
+def affected(
+    connection: Connection, selected: Sequence[int], dependents: Sequence[Dependent], narrowed: Mapping[int, list[str]]
+) -> list[Affected]:
+    """Descriptions of the selected operations and of their dependents, by position. `narrowed`: to which documents."""
+    known = {d.operation_id: d for d in dependents}
+    rows = connection.execute(_SQL["describe_operations"], {"operations": [*selected, *known]}).fetchall()
+    return [_affected(row, known.get(row["id"]), narrowed.get(row["id"], ())) for row in rows]
 
 
 def datasets(connection: Connection, operations: Sequence[int]) -> list[dict[str, str]]:
@@ -108,10 +121,15 @@ def datasets(connection: Connection, operations: Sequence[int]) -> list[dict[str
     return connection.execute(_SQL["datasets_of_operations"], {"operations": list(operations)}).fetchall()
 
 
-def _affected(row: Row, relation: str, via: int | None) -> Affected:
+def _affected(row: Row, dependent: Dependent | None, narrowed_to: Sequence[str]) -> Affected:
     names = ("position", "kind", "agent", "session", "run_id", "collection", "visible")
     return Affected(
-        operation_id=row["id"], relation=relation, certainty="definite", via=via, **{n: row[n] for n in names}
+        operation_id=row["id"],
+        relation=dependent.relation if dependent else "selected",
+        certainty="definite",
+        via=dependent.via if dependent else None,
+        narrowed_to=dependent.narrowed_to if dependent else tuple(narrowed_to),
+        **{n: row[n] for n in names},
     )
 
 

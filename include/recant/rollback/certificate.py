@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from recant.rollback.targets import WHOLE, Target
 from recant.store import Connection, Row, load
 
 _SQL = load(__package__, "rollback.sql")
@@ -35,6 +36,8 @@ class Certificate:
     kinds: dict[str, dict[str, Any]]
     """By kind: records before, after and expected."""
     withdrawn: list[int]
+    withdrawn_records: list[dict[str, Any]]
+    """Records of operations that were withdrawn alone: operation_id, record_id, source."""
     approved_by: str | None
     residue: str = RESIDUE
 
@@ -48,9 +51,7 @@ def certify(connection: Connection, control: Row, approved_by: str | None) -> Ce
     position, withdrawn = control["position"], control["parameters"].get("withdraw", [])
     before = _digests(connection.execute(_SQL["digest_as_seen"], {"position": position - 1}))
     after = _digests(connection.execute(_SQL["digest_as_seen"], {"position": position}))
-    said = dict.fromkeys(withdrawn, False) | dict.fromkeys(control["parameters"].get("bring_back", []), True)
-    wanted = sorted(visible_at(connection, position - 1, said))
-    expected = _digests(connection.execute(_SQL["digest_without"], {"operations": wanted}))
+    expected = _replayed(connection, visible_at(connection, position - 1, _said(control["parameters"])))
     kinds = sorted(before.keys() | after.keys() | expected.keys())
     counts = {
         k: {
@@ -69,26 +70,35 @@ def certify(connection: Connection, control: Row, approved_by: str | None) -> Ce
         verified=after == expected,
         kinds=counts,
         withdrawn=withdrawn,
+        withdrawn_records=control["parameters"].get("withdraw_records", []),
         approved_by=approved_by,
     )
 
 
-def visible_at(connection: Connection, position: int, imagined: Mapping[int, bool] | None = None) -> set[int]:
-    """Operations visible at a position, worked out from verdicts alone: latest first, so later words are settled.
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """What is seen at a position: operations, without the records that are withheld of them."""
 
-    `imagined` are verdicts on top of all others.
-    """
-    said: dict[int, bool] = dict(imagined or {})
-    verdicts: dict[int, list[tuple[int, bool]]] = {}
-    for row in connection.execute(_SQL["verdicts_until"], {"position": position}):
-        verdicts.setdefault(row["control_id"], []).append((row["operation_id"], row["shows"]))
+    operations: set[int]
+    withheld: set[Target]
+
+
+def visible_at(connection: Connection, position: int, imagined: Mapping[Target, bool] | None = None) -> Visible:
+    """Worked out from verdicts alone: latest first, so later words are settled. `imagined`: verdicts on top of all others."""
+    said: dict[Target, bool] = dict(imagined or {})
+    verdicts: dict[int, list[tuple[Target, bool]]] = {}
+    given = {"position": position}
+    for row in connection.execute(_SQL["verdicts_until"], given):
+        verdicts.setdefault(row["control_id"], []).append(((row["operation_id"], WHOLE), row["shows"]))
+    for row in connection.execute(_SQL["record_verdicts_until"], given):
+        verdicts.setdefault(row["control_id"], []).append(((row["operation_id"], row["record_id"]), row["shows"]))
     seen: set[int] = set()
-    for row in connection.execute(_SQL["published_until"], {"position": position}):
-        if said.get(row["id"], True):
+    for row in connection.execute(_SQL["published_until"], given):
+        if said.get((row["id"], WHOLE), True):
             seen.add(row["id"])
-            for operation_id, shows in verdicts.get(row["id"], ()):
-                said.setdefault(operation_id, shows)
-    return seen
+            for target, shows in verdicts.get(row["id"], ()):
+                said.setdefault(target, shows)
+    return Visible(seen, {target for target, shows in said.items() if target[1] != WHOLE and not shows})
 
 
 def state_digest(connection: Connection, position: int) -> tuple[str, dict[str, int]]:
@@ -99,8 +109,25 @@ def state_digest(connection: Connection, position: int) -> tuple[str, dict[str, 
 
 def replayed_digest(connection: Connection, position: int) -> str:
     """The same from verdicts and positions alone."""
-    operations = sorted(visible_at(connection, position))
-    return _one(_digests(connection.execute(_SQL["digest_without"], {"operations": operations})))
+    return _one(_replayed(connection, visible_at(connection, position)))
+
+
+def _replayed(connection: Connection, visible: Visible) -> dict[str, tuple[int, str]]:
+    given = {
+        "operations": sorted(visible.operations),
+        "without_operations": [operation_id for operation_id, _ in visible.withheld],
+        "without_records": [record_id for _, record_id in visible.withheld],
+    }
+    return _digests(connection.execute(_SQL["digest_without"], given))
+
+
+def _said(parameters: Mapping[str, Any]) -> dict[Target, bool]:
+    """The verdicts of a control operation, as it noted them when it was applied."""
+    said: dict[Target, bool] = {}
+    for name, shows in (("withdraw", False), ("bring_back", True)):
+        said |= {(operation_id, WHOLE): shows for operation_id in parameters.get(name, ())}
+        said |= {(r["operation_id"], r["record_id"]): shows for r in parameters.get(f"{name}_records", ())}
+    return said
 
 
 def _digests(rows: Iterable[Row]) -> dict[str, tuple[int, str]]:

@@ -8,12 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from recant.errors import UsageError
+from recant.rollback.targets import RecordOf
 from recant.store import Row
 
 POLICIES = ("refuse", "safe_only", "cascade", "force")
 """With D the visible definite dependents of what is selected, S: `refuse` takes S if D lies within it, else nothing;
 `safe_only` the largest part of S that nothing outside of it was built on; `cascade` S and D; `force` S, and names what
 stays."""
+_RECORDS = ("withdraw_records", "bring_back_records", "left_records", "kept_records")
+DECIDED = ("selected", "withdraw", "bring_back", "left", "kept", *_RECORDS)
 _LISTS = ("selected", "bring_back", "left", "kept", "hides", "shows")
 
 
@@ -44,6 +47,11 @@ class Plan:
     """Operations that are seen again (redo)."""
     blast_radius: dict[str, Any]
     agent: str
+    withdraw_records: tuple[RecordOf, ...] = ()
+    """Records of operations that get the verdict "not visible": the rest of those operations is left alone."""
+    bring_back_records: tuple[RecordOf, ...] = ()
+    left_records: tuple[RecordOf, ...] = ()
+    kept_records: tuple[RecordOf, ...] = ()
     state: str = "open"
     created_at: datetime | None = None
     approved_by: str | None = None
@@ -64,13 +72,13 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not self.withdraw and not self.bring_back
+        return not (self.withdraw or self.bring_back or self.withdraw_records or self.bring_back_records)
 
     @property
     def answer(self) -> tuple[Any, ...]:
         """What must still be so when the plan is applied."""
-        lists = (self.withdraw, self.bring_back, self.left, self.kept, self.hides, self.shows)
-        return *map(frozenset, lists), self.consequences
+        names = ("withdraw", "bring_back", "left", "kept", "hides", "shows", *_RECORDS)
+        return *(frozenset(getattr(self, name)) for name in names), self.consequences
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -79,18 +87,22 @@ class Plan:
             out[name] = value.isoformat() if (value := getattr(self, name)) else None
         for name in ("withdraw", *_LISTS):
             out[name] = list(getattr(self, name))
+        for name in _RECORDS:
+            out[name] = [record.to_dict() for record in getattr(self, name)]
         return out | self.blast_radius | {"position": self.position}
 
     def report(self) -> dict[str, Any]:
         """What is stored beside the columns of rollback_plan."""
         lists = {name: list(getattr(self, name)) for name in _LISTS}
-        return {"blast_radius": self.blast_radius, "message": self.message} | lists
+        records = {name: [record.to_dict() for record in getattr(self, name)] for name in _RECORDS}
+        return {"blast_radius": self.blast_radius, "message": self.message} | lists | records
 
 
 def stored_plan(row: Row) -> Plan:
     """The plan that `load_plan` found."""
     report = row.pop("report")
     row |= {name: tuple(report[name]) for name in _LISTS}
+    row |= {name: tuple(RecordOf(**record) for record in report.get(name, ())) for name in _RECORDS}
     row |= {
         "withdraw": tuple(row["withdraw"]),
         "blast_radius": report["blast_radius"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from recant.rollback.blast_radius import BlastRadius
 from recant.rollback.certificate import Certificate, certify
 from recant.rollback.plan import Plan, plan_uuid, stored_plan
 from recant.rollback.planning import blast_radius, work_out
-from recant.rollback.selection import select
+from recant.rollback.targets import RecordOf
 from recant.settings import Settings
 from recant.store import Connection, Database, json_parameter, load
 
@@ -60,14 +61,14 @@ class Rollback:
         """What the selected operations contaminated. Changes nothing. Raises EmptySelector, UnknownOperation."""
         selector.require_condition()
         with self.database.transaction() as connection:
-            return blast_radius(connection, [row["id"] for row in select(connection, selector)])
+            return blast_radius(connection, selector)
 
     def plan(self, selector: Selector, *, policy: str = "refuse", agent: str) -> Plan:
         """Works out and stores what taking the selected operations back would do.
 
         Raises HasDependents under `refuse`, with the whole report; EmptySelector, UnknownOperation, UsageError.
         """
-        _require_whole(selector)
+        selector.require_condition()
         return self._store("rollback", selector.to_dict(), policy, agent)
 
     def plan_redo(self, operation_id: int, *, policy: str = "refuse", agent: str) -> Plan:
@@ -143,7 +144,7 @@ class Rollback:
 
     def quarantine(self, selector: Selector, attribution: Attribution) -> RollbackReport:
         """Hides the selected operations at once, pending a decision; their dependents stay, and are named as left."""
-        _require_whole(selector)
+        selector.require_condition()
         return self.run(self._store("quarantine", selector.to_dict(), "force", attribution.agent), attribution)
 
     def release(self, selector: Selector, attribution: Attribution, policy: str = "refuse") -> RollbackReport:
@@ -151,7 +152,7 @@ class Rollback:
 
         Raises WriteConflict or InputWithdrawn when they no longer fit, unless the policy is `force`.
         """
-        _require_whole(selector)
+        selector.require_condition()
         return self.run(self._store("release", selector.to_dict(), policy, attribution.agent), attribution)
 
     def restore(self, collection: str, position: int, attribution: Attribution) -> RollbackReport:
@@ -196,7 +197,8 @@ class Rollback:
         collections = sorted({o["collection"] for o in plan.blast_radius["operations"] if o["collection"]})
         names = [collection_dataset(self.settings, name) for name in collections]
         touched = [{"direction": d, "namespace": ns, "name": n} for ns, n in names for d in ("input", "output")]
-        parameters = {
+        records = [*plan.withdraw_records, *plan.bring_back_records]
+        parameters: dict[str, Any] = {
             "plan_id": plan.plan_id,
             "selector": plan.selector,
             "policy": plan.policy,
@@ -204,6 +206,9 @@ class Rollback:
             "bring_back": list(plan.bring_back),
             "approved_by": plan.approved_by,
         }
+        if records:
+            parameters["withdraw_records"] = [r.to_dict() for r in plan.withdraw_records]
+            parameters["bring_back_records"] = [r.to_dict() for r in plan.bring_back_records]
         return {
             "kind": plan.kind,
             "agent": attribution.agent,
@@ -216,31 +221,34 @@ class Rollback:
             "datasets": json_parameter(touched),
             "counts": json_parameter(
                 {
-                    "operations": len(plan.withdraw) + len(plan.bring_back),
+                    "operations": len(
+                        {o for o in (*plan.withdraw, *plan.bring_back, *(r.operation_id for r in records))}
+                    ),
                     "withdrawn": plan.records,
                     "revived": plan.revived,
                 }
             ),
             "operations": [*plan.withdraw, *plan.bring_back],
             "shows": [False] * len(plan.withdraw) + [True] * len(plan.bring_back),
+            "record_operations": [r.operation_id for r in records],
+            "records": [r.record_id for r in records],
+            "record_shows": [False] * len(plan.withdraw_records) + [True] * len(plan.bring_back_records),
         }
 
 
-def _require_whole(selector: Selector) -> None:
-    selector.require_condition()
-    if selector.sources:
-        raise UsageError(
-            "Whole operations are taken back: select them by id, run, agent or session "
-            "(`recant log --source …` lists those that wrote a document)."
-        )
-
-
 def _done(plan: Plan) -> str:
-    words = [f"{_operations(plan.withdraw)} withdrawn"] if plan.withdraw else []
-    words += [f"{_operations(plan.bring_back)} brought back"] if plan.bring_back else []
-    words += [f"{_operations(plan.shows)} seen again"] if plan.shows and not plan.bring_back else []
+    words = [f"{_counted(plan.withdraw, 'operation')} withdrawn"] if plan.withdraw else []
+    words += [f"{_of_operations(plan.withdraw_records)} withdrawn"] if plan.withdraw_records else []
+    words += [f"{_counted(plan.bring_back, 'operation')} brought back"] if plan.bring_back else []
+    words += [f"{_of_operations(plan.bring_back_records)} brought back"] if plan.bring_back_records else []
+    words += [f"{_counted(plan.shows, 'operation')} seen again"] if plan.shows and not plan.bring_back else []
     return ", ".join(words)
 
 
-def _operations(ids: tuple[int, ...]) -> str:
-    return f"{len(ids)} operation{'' if len(ids) == 1 else 's'}"
+def _of_operations(records: tuple[RecordOf, ...]) -> str:
+    documents = {r.record_id for r in records}
+    return f"{_counted(documents, 'document')} of {_counted({r.operation_id for r in records}, 'operation')}"
+
+
+def _counted(things: Collection[object], word: str) -> str:
+    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from recant.errors import UnknownCollection, UnknownOperation, UsageError
 from recant.oplog import Selector
+from recant.oplog.statements import STATEMENTS as _SQL
 from recant.store import Connection, Row, load
 
-_SQL = load("recant.oplog", "oplog.sql")
 _ROLLBACK = load(__package__, "rollback.sql")
 
 

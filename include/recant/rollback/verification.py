@@ -91,7 +91,8 @@ def _listed(connection: Connection, query: str, name: str, meaning: str) -> Chec
 def _verdicts(connection: Connection, position: int) -> Check:
     replayed = visible_at(connection, position)
     cached = {row["id"] for row in connection.execute(_SQL["visible_operations"]) if row["visible"]}
-    wrong = sorted(replayed ^ cached)[:20]
+    withheld = {(row["operation_id"], row["record_id"]) for row in connection.execute(_SQL["withheld_records"])}
+    wrong = sorted(replayed.operations ^ cached | {o for o, _ in replayed.withheld ^ withheld})[:20]
     return Check(
         "verdicts",
         not wrong,

@@ -101,56 +101,56 @@ ORDER BY n.distance, n.chunk_id
 
 
 -- name: visible_latest
-(SELECT o.visible FROM operation o WHERE o.id = v.operation_id)
-      AND NOT EXISTS (
-        SELECT FROM version n
-        WHERE n.record_id = v.record_id AND n.version_id > v.version_id
-          AND (SELECT p.visible FROM operation p WHERE p.id = n.operation_id))
+(SELECT o.visible AND (NOT o.narrowed OR NOT EXISTS (
+           SELECT FROM withheld w WHERE w.operation_id = o.id AND w.record_id = v.record_id))
+       FROM operation o WHERE o.id = v.operation_id)
+      AND NOT EXISTS (SELECT FROM seen_version n WHERE n.record_id = v.record_id AND n.version_id > v.version_id)
 
 
 -- name: visible_as_of
--- The last word at or before the position.
+-- The last word at or before the position, about the operation and about its record.
 (SELECT o.visible FROM visibility_history o
        WHERE o.operation_id = v.operation_id AND o.from_position <= %(position)s::bigint ORDER BY o.from_position DESC LIMIT 1)
+      AND coalesce((SELECT w.visible FROM record_visibility_history w
+       WHERE w.operation_id = v.operation_id AND w.record_id = v.record_id AND w.from_position <= %(position)s::bigint
+       ORDER BY w.from_position DESC LIMIT 1), true)
       AND NOT EXISTS (
         SELECT FROM version n
         WHERE n.record_id = v.record_id AND n.version_id > v.version_id
           AND (SELECT p.visible FROM visibility_history p
-               WHERE p.operation_id = n.operation_id AND p.from_position <= %(position)s::bigint ORDER BY p.from_position DESC LIMIT 1))
+               WHERE p.operation_id = n.operation_id AND p.from_position <= %(position)s::bigint ORDER BY p.from_position DESC LIMIT 1)
+          AND coalesce((SELECT w.visible FROM record_visibility_history w
+               WHERE w.operation_id = n.operation_id AND w.record_id = n.record_id AND w.from_position <= %(position)s::bigint
+               ORDER BY w.from_position DESC LIMIT 1), true))
 
 
 -- name: visible_session
 -- Own open operations come after everything published, among themselves in the order they were opened.
-(SELECT o.visible OR o.id = ANY (%(own)s::bigint[]) FROM operation o WHERE o.id = v.operation_id)
+(SELECT o.id = ANY (%(own)s::bigint[]) OR o.visible AND (NOT o.narrowed OR NOT EXISTS (
+           SELECT FROM withheld w WHERE w.operation_id = o.id AND w.record_id = v.record_id))
+       FROM operation o WHERE o.id = v.operation_id)
       AND NOT EXISTS (
         SELECT FROM version n
-        WHERE n.record_id = v.record_id
-          AND CASE WHEN n.operation_id = ANY (%(own)s::bigint[])
-              THEN NOT v.operation_id = ANY (%(own)s::bigint[]) OR n.operation_id > v.operation_id
-              ELSE NOT v.operation_id = ANY (%(own)s::bigint[]) AND n.version_id > v.version_id
-                AND (SELECT p.visible FROM operation p WHERE p.id = n.operation_id) END)
+        WHERE n.record_id = v.record_id AND n.operation_id = ANY (%(own)s::bigint[])
+          AND (NOT v.operation_id = ANY (%(own)s::bigint[]) OR n.operation_id > v.operation_id))
+      AND (v.operation_id = ANY (%(own)s::bigint[]) OR NOT EXISTS (
+        SELECT FROM seen_version n WHERE n.record_id = v.record_id AND n.version_id > v.version_id))
 
 
 -- name: heads_latest
-SELECT DISTINCT ON (v.record_id) v.version_id, v.record_id, v.operation_id
-  FROM record r JOIN version v ON v.record_id = r.id JOIN operation o ON o.id = v.operation_id
-  WHERE r.collection_id = %(collection_id)s AND r.kind = 'document' AND o.visible
-  ORDER BY v.record_id, v.version_id DESC
+SELECT h.version_id, h.record_id, h.operation_id FROM heads_at(%(collection_id)s::integer, NULL) h WHERE h.kind = 'document'
 
 
 -- name: heads_as_of
-SELECT DISTINCT ON (v.record_id) v.version_id, v.record_id, v.operation_id
-  FROM record r JOIN version v ON v.record_id = r.id
-  JOIN (SELECT DISTINCT ON (h.operation_id) h.operation_id, h.visible FROM visibility_history h
-        WHERE h.from_position <= %(position)s::bigint ORDER BY h.operation_id, h.from_position DESC) o ON o.operation_id = v.operation_id
-  WHERE r.collection_id = %(collection_id)s AND r.kind = 'document' AND o.visible
-  ORDER BY v.record_id, v.version_id DESC
+SELECT h.version_id, h.record_id, h.operation_id FROM heads_at(%(collection_id)s::integer, %(position)s::bigint) h WHERE h.kind = 'document'
 
 
 -- name: heads_session
 SELECT DISTINCT ON (v.record_id) v.version_id, v.record_id, v.operation_id
   FROM record r JOIN version v ON v.record_id = r.id JOIN operation o ON o.id = v.operation_id
-  WHERE r.collection_id = %(collection_id)s AND r.kind = 'document' AND (o.visible OR o.id = ANY (%(own)s::bigint[]))
+  WHERE r.collection_id = %(collection_id)s AND r.kind = 'document'
+    AND (o.id = ANY (%(own)s::bigint[]) OR o.visible
+         AND NOT (o.narrowed AND EXISTS (SELECT FROM withheld w WHERE w.operation_id = o.id AND w.record_id = v.record_id)))
   ORDER BY v.record_id, CASE WHEN o.id = ANY (%(own)s::bigint[]) THEN o.id END DESC NULLS LAST, v.version_id DESC
 
 

@@ -1,0 +1,154 @@
+"""What a verdict can be about: a whole operation, or one record of it; and what was built on either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from recant.oplog import Selector
+from recant.store import Connection, Row, load
+
+_SQL = load(__package__, "rollback.sql")
+WHOLE = 0
+"""In place of a record's id."""
+
+Target = tuple[int, int]
+"""(operation id, record id, or WHOLE)."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RecordOf:
+    """One record of an operation: what a narrowed verdict is about."""
+
+    operation_id: int
+    record_id: int
+    source: str = field(compare=False)
+
+    @property
+    def target(self) -> Target:
+        """As a target."""
+        return self.operation_id, self.record_id
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Dependent:
+    """A visible operation that was built on what is selected, and the first hop that leads to it."""
+
+    operation_id: int
+    relation: str
+    """derived, referenced, affirmed, decided, cited."""
+    via: int
+    narrowed_to: tuple[str, ...] = ()
+    """The documents of it that depend; none named: all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flips:
+    """What would change its visibility: writing operations, and records of operations."""
+
+    operations: Mapping[int, bool]
+    records: Mapping[Target, bool]
+
+    @property
+    def hides(self) -> list[int]:
+        """Writing operations that stop being seen."""
+        return sorted(o for o, visible in self.operations.items() if not visible)
+
+    @property
+    def shows(self) -> list[int]:
+        """Writing operations that are seen again."""
+        return sorted(o for o, visible in self.operations.items() if visible)
+
+    @property
+    def shows_anything(self) -> bool:
+        """Whether something hidden is seen again."""
+        return any(self.operations.values()) or any(self.records.values())
+
+
+@dataclass(slots=True)
+class Reach:
+    """What a narrowed selection picks, and everything that was built on it."""
+
+    selected: set[Target]
+    names: dict[Target, str]
+    hidden: set[Target]
+    """Selected, and not seen now."""
+    edges: list[Row]
+    """via, via_record, operation_id, record_id, class, live."""
+
+    @property
+    def outside(self) -> set[Target]:
+        """Seen dependents that the selection doesn't cover."""
+        live = {(e["operation_id"], e["record_id"]) for e in self.edges if e["live"]}
+        found = {t for t in live if not self.covers(t)}
+        return {t for t in found if t[1] == WHOLE or (t[0], WHOLE) not in found}
+
+    def covers(self, target: Target) -> bool:
+        """Whether the selection takes this."""
+        return target in self.selected or (target[0], WHOLE) in self.selected
+
+    def leading_to(self, ends: Iterable[Target]) -> set[Target]:
+        """Those selected on which, over any number of hops, one of these was built."""
+        before: dict[Target, set[Target]] = {}
+        for e in self.edges:
+            before.setdefault((e["operation_id"], e["record_id"]), set()).add((e["via"], e["via_record"]))
+        found: set[Target] = set()
+        todo = set(ends)
+        while todo:
+            found |= todo
+            todo = set().union(*(before.get(t, set()) for t in todo)) - found
+        return found & self.selected
+
+    def record(self, target: Target) -> RecordOf:
+        """The target by name."""
+        return RecordOf(*target, self.names.get(target, ""))
+
+    def split(self, targets: Iterable[Target]) -> tuple[tuple[int, ...], tuple[RecordOf, ...]]:
+        """Whole operations, and records of the others."""
+        whole = {operation_id for operation_id, record_id in targets if record_id == WHOLE}
+        narrowed = {t for t in targets if t[1] != WHOLE and t[0] not in whole}
+        return tuple(sorted(whole)), tuple(sorted(self.record(t) for t in narrowed))
+
+
+def reach_of(connection: Connection, selector: Selector, operations: Sequence[int]) -> Reach:
+    """The records that a narrowing selector picks of these operations, and what was built on them.
+
+    An operation all of whose records are picked is picked whole.
+    """
+    given = {"operations": list(operations), **_narrowing(selector)}
+    rows = connection.execute(_SQL["narrowed_targets"], given).fetchall()
+    whole = {row["operation_id"] for row in rows if row["whole"]}
+    picked = {_target(row, whole): row for row in rows}
+    targets = sorted(picked)
+    bound = {"operations": [t[0] for t in targets], "records": [t[1] for t in targets]}
+    edges = connection.execute(_SQL["narrowed_edges"], bound).fetchall()
+    names = {(e["operation_id"], e["record_id"]): e["source"] for e in edges if e["source"]}
+    names |= {t: row["source"] for t, row in picked.items() if t[1] != WHOLE}
+    return Reach(set(targets), names, {t for t in targets if picked[t]["hidden"]}, edges)
+
+
+def quarantined_records(connection: Connection, selector: Selector, operations: Sequence[int]) -> tuple[RecordOf, ...]:
+    """Records of these operations that the last effective verdict quarantines; of those that the selector names, if any."""
+    given = {"operations": list(operations), **_narrowing(selector)}
+    return tuple(RecordOf(**row) for row in connection.execute(_SQL["quarantined_records"], given))
+
+
+def records_as_of(connection: Connection, collection: str, position: int) -> Mapping[bool, tuple[RecordOf, ...]]:
+    """Records of operations that must be shown (True) or withheld (False) to be as they were at a position."""
+    rows = connection.execute(_SQL["records_as_of"], {"collection": collection, "position": position}).fetchall()
+    found = [(row.pop("shows"), RecordOf(**row)) for row in rows]
+    return {wanted: tuple(record for shows, record in found if shows == wanted) for wanted in (True, False)}
+
+
+def _target(row: Row, whole: set[int]) -> Target:
+    return row["operation_id"], WHOLE if row["operation_id"] in whole else row["record_id"]
+
+
+def _narrowing(selector: Selector) -> dict[str, Any]:
+    bound = selector.bindings()
+    return {"sources": bound["sources"], "documents": bound["documents"]}
