@@ -7,7 +7,8 @@
 4. **verify**: compares what is seen with what would be seen had the withdrawn operations never been published, and fails
    if they differ. The certificate is in the log.
 
-The conditions narrow each other; several values of one condition widen it. Under the policy `refuse`, work of others
+The conditions narrow each other; several values of one condition widen it. Documents narrow what is taken back to
+themselves: the rest of an operation stays. Under the policy `refuse`, work of others
 built on what is selected stops the plan with a report; `cascade` takes it back as well, `safe_only` leaves alone what
 others built on, `force` leaves what was built on it standing, and names it. A rollback is an operation itself: a redo
 brings everything back.
@@ -30,9 +31,15 @@ CONDITIONS = {
     "agents": parameters.condition("Agents", "Everything that these agents wrote."),
     "sessions": parameters.condition("Sessions", "Everything that was written in these sessions."),
     "kinds": parameters.condition("Kinds", "Operations of these kinds, such as ingest."),
+    "sources": parameters.condition(
+        "Documents", "Only these documents, by source, of the operations: the rest of each stays."
+    ),
+    "touching": parameters.condition("Touching", "Everything that wrote these documents, or was built on them, whole."),
     "collections": parameters.condition("Collections", "Operations that wrote to these collections."),
     "since": parameters.moment("Since", "Published at or after this time."),
     "until": parameters.moment("Until", "Published before this time."),
+    "first_position": parameters.position("First position", "Published at this position or later."),
+    "last_position": parameters.position("Last position", "Published at this position or earlier."),
 }
 
 with DAG(

@@ -110,6 +110,11 @@ def moment(title: str, description: str) -> Param:
     return Param(None, **form, title=title, description=description)
 
 
+def position(title: str, description: str) -> Param:
+    """A position of the log, or none."""
+    return Param(None, type=["null", "integer"], minimum=1, title=title, description=description)
+
+
 def ingestion_params(*, agent: str, sources: list[str] | None = None) -> dict[str, Param]:
     """The form of every DAG that ingests, by the names that `ingestion_flow` takes."""
     return {

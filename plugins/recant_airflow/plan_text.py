@@ -20,9 +20,8 @@ OPERATION_COLUMNS = ("operation", "now", "why", "kind", "agent", "session", "col
 
 def plan_text(plan: Mapping[str, Any], message: str | None = None) -> str:
     """What is withdrawn, what comes back, who is affected, and why. `plan` is `recant.rollback.Plan.to_dict()`."""
-    withdraw = plan["withdraw"]
     parts = [
-        f"**Withdraws {_count(len(withdraw), 'operation')}**: {_listed(map(str, withdraw))}. "
+        f"**Withdraws {withdrawn_text(plan)}**: {_listed(_targets(plan, 'withdraw'))}. "
         f"Policy {code(plan['policy'])}, worked out at position {plan['position']}, plan {code(plan['plan_id'])}.",
         f"Asked for: {_conditions(plan['selector'])}; by {code(plan['agent'])}.",
         f"Reason given: {code(message, MAX_MESSAGE_CHARACTERS)}" if message else "",
@@ -33,6 +32,15 @@ def plan_text(plan: Mapping[str, Any], message: str | None = None) -> str:
         "Rejecting changes nothing. Once applied, a redo of the rollback brings everything back.",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def withdrawn_text(plan: Mapping[str, Any]) -> str:
+    """How much a plan withdraws, in words."""
+    whole, documents = len(plan["withdraw"]), len({record["record_id"] for record in plan["withdraw_records"]})
+    words = [_count(whole, "operation")] * bool(whole or not documents) + [_count(documents, "document")] * bool(
+        documents
+    )
+    return " and ".join(words)
 
 
 def dependents_text(message: str, details: Mapping[str, Any]) -> str:
@@ -49,7 +57,7 @@ def certificate_text(certificate: Mapping[str, Any]) -> str:
     kinds = [[kind, c["before"], c["after"], c["expected"]] for kind, c in certificate["kinds"].items()]
     lines = [
         f"Rollback {certificate['operation_id']} at position {certificate['position']}: {verdict}.",
-        f"Withdrawn: {_listed(map(str, certificate['withdrawn']))}. Approved by {code(certificate['approved_by'])}.",
+        f"Withdrawn: {_listed(_certified(certificate))}. Approved by {code(certificate['approved_by'])}.",
         _table(("records", "before", "after", "expected"), kinds),
         f"digest before   {certificate['digest_before']}\n"
         f"digest after    {certificate['digest_after']}\n"
@@ -80,10 +88,11 @@ def code(text: Any, longest: int = MAX_NAME_CHARACTERS) -> str:
 def _operation_row(operation: Mapping[str, Any]) -> list[str]:
     via = f" from {operation['via']}" if operation["via"] else ""
     doubt = "" if operation["certainty"] == "definite" else f" ({operation['certainty']})"
+    only = f", only {_listed(map(code, operation['narrowed_to']))}" if operation["narrowed_to"] else ""
     return [
         str(operation["operation_id"]),
         "seen" if operation["visible"] else "withdrawn",
-        f"{operation['relation']}{via}{doubt}",
+        f"{operation['relation']}{via}{doubt}{only}",
         operation["kind"],
         code(operation["agent"]),
         code(operation["session"]),
@@ -107,8 +116,20 @@ def _effects(radius: Mapping[str, Any]) -> str:
 
 def _untouched(plan: Mapping[str, Any]) -> str:
     """What the policy leaves as it is, though it was built on what goes, or selected."""
-    lines = [f"- {words}: {_listed(map(str, plan[name]))}" for name, words in UNTOUCHED.items() if plan[name]]
+    found = {words: list(_targets(plan, name)) for name, words in UNTOUCHED.items()}
+    lines = [f"- {words}: {_listed(targets)}" for words, targets in found.items() if targets]
     return "\n".join(lines)
+
+
+def _targets(plan: Mapping[str, Any], name: str) -> Iterable[str]:
+    """Whole operations by id, and documents of others."""
+    yield from map(str, plan[name])
+    yield from (f"{code(record['source'])} of {record['operation_id']}" for record in plan[f"{name}_records"])
+
+
+def _certified(certificate: Mapping[str, Any]) -> Iterable[str]:
+    yield from map(str, certificate["withdrawn"])
+    yield from (f"{code(record['source'])} of {record['operation_id']}" for record in certificate["withdrawn_records"])
 
 
 def _changed_records(sample: Sequence[Mapping[str, Any]]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from recant.cli.output import Output, kinds
 
 SHOWN_OPERATIONS = 50
 SHOWN_RECORDS = 8
+SHOWN_SOURCES = 3
 
 
 def show_blast_radius(output: Output, radius: Mapping[str, Any]) -> None:
@@ -17,7 +18,7 @@ def show_blast_radius(output: Output, radius: Mapping[str, Any]) -> None:
     if not operations:
         output.print("Nothing published matches.")
         return
-    columns = ["op#", "relation", "certainty", "seen", "kind", "agent", "session", "run", "via#"]
+    columns = ["op#", "relation", "certainty", "seen", "kind", "agent", "session", "run", "via#", "only"]
     output.table(columns, [_operation(operation) for operation in operations[:SHOWN_OPERATIONS]])
     if len(operations) > SHOWN_OPERATIONS:
         output.print(f"… and {len(operations) - SHOWN_OPERATIONS:,} more operations.")
@@ -30,10 +31,11 @@ def show_blast_radius(output: Output, radius: Mapping[str, Any]) -> None:
 def show_plan(output: Output, plan: Mapping[str, Any]) -> None:
     """The blast radius, and what the policy makes of it."""
     show_blast_radius(output, plan)
-    rows = [["policy", plan["policy"]], ["withdraws", _ids(plan["withdraw"]) or plan.get("message")]]
+    rows = [["policy", plan["policy"]], ["withdraws", _targets(plan, "withdraw") or plan.get("message")]]
+    rows.append(["brings back", _targets(plan, "bring_back")])
     rows.append(["seen again", _ids(plan.get("shows"))])
-    rows.append(["stay, though built on it", _ids(plan.get("left"))])
-    rows.append(["selected, but kept", _ids(plan.get("kept"))])
+    rows.append(["stay, though built on it", _targets(plan, "left")])
+    rows.append(["selected, but kept", _targets(plan, "kept")])
     output.table(["", f"plan {plan['plan_id']}"], [row for row in rows if row[1]])
 
 
@@ -58,7 +60,8 @@ def _operation(operation: Mapping[str, Any]) -> list[object]:
     names = ("operation_id", "relation", "certainty")
     seen = "yes" if operation.get("visible", True) else "withdrawn"
     who = (operation.get(name) for name in ("kind", "agent", "session", "run_id"))
-    return [*(operation[name] for name in names), seen, *who, operation.get("via")]
+    only = _some(operation.get("narrowed_to") or ())
+    return [*(operation[name] for name in names), seen, *who, operation.get("via"), only]
 
 
 def _totals(radius: Mapping[str, Any]) -> Iterable[list[object]]:
@@ -92,3 +95,17 @@ def _name(entry: Any) -> str:
 
 def _ids(ids: Any) -> str:
     return ", ".join(str(entry) for entry in ids or ())
+
+
+def _targets(plan: Mapping[str, Any], name: str) -> str:
+    """Whole operations, and documents of others."""
+    documents: dict[int, list[str]] = {}
+    for record in plan.get(f"{name}_records") or ():
+        documents.setdefault(record["operation_id"], []).append(record["source"])
+    parts = [f"{_some(sources)} of {operation_id}" for operation_id, sources in documents.items()]
+    return "; ".join([*filter(None, [_ids(plan.get(name))]), *parts])
+
+
+def _some(sources: Sequence[str]) -> str:
+    more = f" and {len(sources) - SHOWN_SOURCES} more" if len(sources) > SHOWN_SOURCES else ""
+    return ", ".join(sources[:SHOWN_SOURCES]) + more

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from recant.oplog import Selector
 
 PANEL = "Which operations (each flag narrows, the same flag again widens)"
-FLAGS = "--operation --run --agent --session --kind --source --collection --since --until"
+FLAGS = "--operation --run --agent --session --kind --source --document --touching --collection --since --until --positions --all"
 
 
 def _time(text: str) -> datetime:
@@ -24,6 +24,24 @@ def _time(text: str) -> datetime:
         return parse_time(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """A range of positions, both ends included; None: from the first, or to the last."""
+
+    first: int | None
+    last: int | None
+
+
+def _positions(text: str) -> Positions:
+    first, dots, last = text.partition("..")
+    ends = [int(end) if end.isdecimal() and end.isascii() else None for end in (first, last or ("" if dots else first))]
+    if not text.strip(".") or any(end is None and part for end, part in zip(ends, (first, last), strict=True)):
+        raise typer.BadParameter(
+            f"{text!r} is no range of positions: 10..20, 10.. and ..20 are, and 10 for one of them"
+        )
+    return Positions(*ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +62,18 @@ class Selection:
         list[str] | None, typer.Option(metavar="KIND", help="Kind of operation, ingest for one.", rich_help_panel=PANEL)
     ] = None
     source: Annotated[
-        list[str] | None, typer.Option(metavar="SOURCE", help="Source of a document written.", rich_help_panel=PANEL)
+        list[str] | None,
+        typer.Option(metavar="SOURCE", help="This document alone, by source.", rich_help_panel=PANEL),
+    ] = None
+    document: Annotated[
+        list[int] | None,
+        typer.Option(metavar="ID", help="The same by the document id of a hit.", rich_help_panel=PANEL),
+    ] = None
+    touching: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE", help="All that wrote that document or built on it, whole.", rich_help_panel=PANEL
+        ),
     ] = None
     collection: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Collection written.", rich_help_panel=PANEL)
@@ -57,6 +86,18 @@ class Selection:
         datetime | None,
         typer.Option(parser=_time, metavar="TIME", help="Published before then.", rich_help_panel=PANEL),
     ] = None
+    positions: Annotated[
+        Positions | None,
+        typer.Option(
+            parser=_positions,
+            metavar="FIRST..LAST",
+            help="Published at these positions.",
+            rich_help_panel=PANEL,
+        ),
+    ] = None
+    all: Annotated[
+        bool, typer.Option("--all", help="Everything ever published (of the collection named).", rich_help_panel=PANEL)
+    ] = False
 
     def selector(self) -> Selector:
         """What the library is asked with. Raises UsageError when `since` is not before `until`."""
@@ -72,6 +113,11 @@ class Selection:
             collections=tuple(self.collection or ()),
             since=self.since,
             until=self.until,
+            documents=tuple(self.document or ()),
+            touching=tuple(self.touching or ()),
+            first_position=self.positions.first if self.positions else None,
+            last_position=self.positions.last if self.positions else None,
+            everything=self.all,
         )
 
     def required(self) -> Selector:

@@ -139,8 +139,10 @@ def remark(output: Output, selection: Selection) -> None:
 
 def _confirm(plan: dict[str, Any]) -> None:
     show_plan(Output(stream=sys.stderr), plan)
-    count = len(plan["withdraw"])
-    if not typer.confirm(f"Withdraw {count} operation{'s' if count != 1 else ''}?", err=True):
+    whole, records = len(plan["withdraw"]), len({r["record_id"] for r in plan["withdraw_records"]})
+    parts = [(whole, "operation")] * bool(whole) + [(records, "document")] * bool(records)
+    what = " and ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in parts)
+    if not typer.confirm(f"Withdraw {what}?", err=True):
         raise UsageError("Not confirmed: nothing was changed.")
 
 

@@ -221,9 +221,7 @@ class Rollback:
             "datasets": json_parameter(touched),
             "counts": json_parameter(
                 {
-                    "operations": len(
-                        {o for o in (*plan.withdraw, *plan.bring_back, *(r.operation_id for r in records))}
-                    ),
+                    "operations": len({*plan.withdraw, *plan.bring_back, *(r.operation_id for r in records)}),
                     "withdrawn": plan.records,
                     "revived": plan.revived,
                 }

@@ -15,7 +15,7 @@ from recant_airflow.hooks import KnowledgeBaseHook
 from recant_airflow.links import ApprovalLink
 from recant_airflow.operators.base import KnowledgeBaseOperator, attribution
 from recant_airflow.operators.operation import announce, version_facet
-from recant_airflow.plan_text import certificate_text, dependents_text, plan_text
+from recant_airflow.plan_text import certificate_text, dependents_text, plan_text, withdrawn_text
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -56,12 +56,23 @@ class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
         from recant.oplog import Selector
 
         plan = self._plan(kb, Selector.from_dict(without_blanks(self.selector)), context)
-        if not plan["withdraw"]:
+        if not (plan["withdraw"] or plan["withdraw_records"]):
             self.log.info("Nothing to withdraw: what was selected was withdrawn before, or there is no such operation.")
             self.skip(ti=context["ti"], tasks=context["task"].get_direct_relatives(upstream=False))
             return None
         self._show(plan_text(plan))
-        names = ("plan_id", "policy", "position", "withdraw", "records", "revived", "agents", "sessions", "chunks")
+        names = (
+            "plan_id",
+            "policy",
+            "position",
+            "withdraw",
+            "withdraw_records",
+            "records",
+            "revived",
+            "agents",
+            "sessions",
+            "chunks",
+        )
         return {name: plan[name] for name in names if name in plan}
 
     def _plan(self, kb: KnowledgeBase, selector: Selector, context: Context) -> dict[str, Any]:
@@ -113,8 +124,7 @@ class KnowledgeBaseApproveRollbackOperator(ApprovalOperator):
         """Puts the plan before a person."""
         with KnowledgeBaseHook(self.recant_conn_id).get_conn() as kb:
             plan = kb.rollbacks.load_plan(self.plan["plan_id"]).to_dict()
-        count = len(plan["withdraw"])
-        self.subject = f"Roll back {count} operation{'s' if count != 1 else ''}?"
+        self.subject = f"Roll back {withdrawn_text(plan)}?"
         self.body = plan_text(plan, self.message)
         self.response_timeout = timedelta(hours=float(self.timeout_hours))
         super().execute(context)
