@@ -125,7 +125,7 @@ def test_a_long_plan_is_cut_with_the_number_of_what_is_not_shown(airflow):
     from recant_airflow.plan_text import operations_table
 
     one = {"position": 1, "relation": "selected", "certainty": "definite", "kind": "ingest", "agent": "a"}
-    rest = {"session": None, "collection": "c", "visible": True, "via": None}
+    rest = {"session": None, "collection": "c", "visible": True, "via": None, "narrowed_to": ()}
     table = operations_table([{"operation_id": number, **one, **rest} for number in range(60)])
     assert table.endswith("\n\nand 10 more")
     assert len(table.splitlines()) == 54

@@ -190,3 +190,42 @@ def test_verify_ends_with_1_when_something_was_tampered_with(recant: Run, librar
     ended = recant("verify")
     assert ended.code == 1
     assert "failed" in ended.out
+
+
+def test_rollback_of_one_document(recant: Run, library: Library) -> None:
+    """The plan names the document and the operation; the rest of the operation stays; a redo brings it back."""
+    library.publish({"a": "old"}, agent="alice")
+    second = library.publish({"a": "wrong", "b": "good"}, agent="bob")
+    shown = recant("rollback", "--source", "a", "--agent", "bob", "--dry-run").out
+    assert f"a of {second}" in shown
+    report = recant("rollback", "--source", "a", "--agent", "bob", "--yes", "--json").document
+    assert report["applied"]
+    assert report["certificate"]["withdrawn_records"][0]["source"] == "a"
+    assert library.view() == {"a": "old", "b": "good"}
+    assert recant("show", str(second), "--json").document["withheld"][0]["source"] == "a"
+    recant("redo", str(report["rollback_operation_id"]))
+    assert library.view() == {"a": "wrong", "b": "good"}
+
+
+@pytest.mark.parametrize(("text", "positions"), [("2..3", (2, 3)), ("3..", (3, 4)), ("..1", (1, 1)), ("2", (2, 2))])
+def test_positions_select(recant: Run, library: Library, text: str, positions: tuple[int, int]) -> None:
+    """Both ends are included, either may be left out, and one position is a range of its own."""
+    for number in range(4):
+        library.publish({f"d{number}": "x"})
+    found = recant("rollback", "--positions", text, "--dry-run", "--json").document
+    assert found["withdraw"] == list(range(positions[0], positions[1] + 1))
+
+
+@pytest.mark.parametrize("text", ["", "..", "x", "1..x", "-1..2", "3..2"])
+def test_a_bad_range_is_a_usage_error(recant: Run, text: str) -> None:
+    """Nothing is selected by it."""
+    assert recant("rollback", "--positions", text, "--dry-run").code == 2
+
+
+def test_everything_has_to_be_said(recant: Run, library: Library) -> None:
+    """And nothing but a collection beside it."""
+    library.publish({"a": "1"})
+    library.publish({"b": "2"})
+    assert recant("rollback", "--all", "--agent", "x", "--dry-run").code == 2
+    assert recant("rollback", "--all", "--yes").code == 0
+    assert library.view() == {}
