@@ -7,7 +7,7 @@
     │   └── OutOfSpace
     └── TerminalError           trying the same again can't help
         ├── UsageError          the call was wrong
-        │   ├── UnknownOperation, UnknownCollection, EmptySelector, BadSource
+        │   ├── UnknownOperation, UnknownCollection, UnknownSession, EmptySelector, BadSource
         │   └── DimensionMismatch
         ├── ConfigurationError
         │   ├── AuthenticationFailed
@@ -16,7 +16,7 @@
         │   ├── OperationClosed, StaleBatch
         │   ├── WriteConflict, InputWithdrawn
         │   ├── HasDependents, PlanStale, PastHorizon
-        │   └── GateFailed
+        │   └── LimitExceeded, GateFailed
         └── VerificationFailed  what is stored contradicts its own log
 
 `exit_code` is what the command line ends with: 1 refused or conflict, 2 usage, 3 not reachable.
@@ -71,6 +71,10 @@ class UnknownOperation(UsageError):
 
 class UnknownCollection(UsageError):
     """There is no collection of that name."""
+
+
+class UnknownSession(UsageError):
+    """Nobody opened a session of that name or wrote in one."""
 
 
 class EmptySelector(UsageError):
@@ -133,6 +137,10 @@ class PlanStale(Refused):
 
 class PastHorizon(Refused):
     """What would be seen again has been reclaimed."""
+
+
+class LimitExceeded(Refused):
+    """A session has written all that it may; `details` says which limit, and how much is used."""
 
 
 class GateFailed(Refused):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from recant.errors import UsageError
 from recant.installation.dsn import dsn_for
-from recant.oplog import Attribution, Operation, OperationLog, Selector
+from recant.oplog import HOLD_LEASE_SECONDS, Attribution, Operation, OperationLog, Selector
 from recant.provenance import checkout_context
 from recant.settings import Settings, read_settings
 from recant.store import Database
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from recant.ingestion.request import IngestReport
     from recant.rollback import BlastRadius, Plan, Rollback, RollbackReport, VerifyReport
     from recant.search import Searcher, SearchResult
+    from recant.sessions import Sessions
 
 MODES = ("semantic", "keyword", "hybrid")
 
@@ -77,6 +78,13 @@ class KnowledgeBase:
 
         return Rollback(self.database, self.settings)
 
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Opening, listing, merging and discarding sessions."""
+        from recant.sessions import Sessions
+
+        return Sessions(self.database)
+
     def attribution(
         self,
         *,
@@ -100,18 +108,26 @@ class KnowledgeBase:
         run: str | None = None,
         message: str = "",
         policy: str = "strict",
+        hold: bool = False,
+        hold_seconds: float | None = None,
         progress: Progress | None = None,
     ) -> IngestReport:
         """Brings documents in as one operation, seen from one moment to the next.
 
+        With `hold`, and in a session that was opened for exploration, it stays open for the session to be merged, and is
+        seen in the session only; after `hold_seconds` (default: seven days) upkeep aborts it.
+
         If the operation is reverted, its documents and chunks are invisible as well, and what they had superseded is
-        seen again. Raises GateFailed, WriteConflict, InputWithdrawn, UsageError; the operation is aborted then.
+        seen again. Raises GateFailed, WriteConflict, InputWithdrawn, LimitExceeded, UsageError; the operation is aborted
+        then.
         """
         from recant.ingestion.request import IngestRequest
 
         request = IngestRequest(tuple(sources), self._named(collection), policy)
         who = self.attribution(agent=agent, session=session, run=run, message=message)
-        return self.ingestion.run(request, who, progress=progress)
+        held = hold or self.sessions.explores(session)
+        seconds = HOLD_LEASE_SECONDS if hold_seconds is None else hold_seconds
+        return self.ingestion.run(request, who, hold_seconds=seconds if held else None, progress=progress)
 
     def search(
         self,

@@ -98,6 +98,19 @@ def test_quarantine_leaves_the_bad_document_out(ingest, kb, folder):
     assert visible_sources(kb) == {"espresso.md", "swallows.md", "temperature.py"}
 
 
+def test_in_an_exploring_session_a_run_is_held(ingest, kb):
+    """It ends well with its operation open, seen in the session only; the merge publishes it."""
+    kb.sessions.open("trial", agent="ada", explore=True)
+    run = ingest(session="trial")
+    assert run.state == "success"
+    report = run.xcom("publish")
+    assert (report["position"], report["held"], report["documents"]) == (None, True, 3)
+    assert visible_sources(kb) == set()
+    assert len({hit.source for hit in kb.search("coffee", session="trial", limit=50).hits}) == 3
+    assert [operation for operation, _ in kb.sessions.merge("trial").published] == [report["operation_id"]]
+    assert visible_sources(kb) == {"espresso.md", "swallows.md", "temperature.py"}
+
+
 KILLED_WRITER = """
 import json, os, signal, sys
 import recant

@@ -1,4 +1,4 @@
-"""The list of commands, and how one is run. What they do is in services, knowledge, history, undo, holds and lineage."""
+"""The list of commands, and how one is run. What they do is in services, knowledge, sessions, history, undo, holds and lineage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from recant.cli import history, holds, knowledge, lineage, services, undo
+from recant.cli import history, holds, knowledge, lineage, services, sessions, undo
 from recant.cli.failures import Invocation, failed, interrupted, terminable
 from recant.cli.flags import with_flag_groups
 from recant.cli.output import write
@@ -60,6 +60,7 @@ def recant(
 
 for panel, name, command in COMMANDS:
     app.command(name, rich_help_panel=panel)(with_flag_groups(command))
+app.add_typer(sessions.app, name="session", rich_help_panel=KNOWLEDGE)
 app.add_typer(lineage.app, name="lineage", rich_help_panel=HISTORY)
 
 

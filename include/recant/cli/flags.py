@@ -9,9 +9,12 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from datetime import timedelta
 from typing import Annotated, Any, get_type_hints
 
 import typer
+
+from recant.cli.times import parse_duration
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else there.")]
 CollectionFlag = Annotated[
@@ -34,6 +37,14 @@ class Authorship:
     message: Annotated[
         str, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the log.", show_default=False)
     ] = ""
+
+
+def duration(text: str) -> timedelta:
+    """The length of time that a flag's value means."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def with_flag_groups(command: Callable[..., None]) -> Callable[..., None]:

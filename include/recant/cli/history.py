@@ -58,10 +58,19 @@ def show(
 
 def _log_row(operation: Operation) -> list[object]:
     when = local_time(operation.published_at or operation.opened_at)
-    told = [operation.message, operation.reason, amounts(operation.counts)]
+    told = [operation.message, operation.reason, _lease(operation), amounts(operation.counts)]
     who = [operation.agent, operation.session, operation.run_id]
     what = "; ".join(text for text in told if text)
     return [operation.operation_id, operation.position, operation.state, operation.kind, *who, when, what]
+
+
+def _lease(operation: Operation) -> str:
+    if operation.lease_until is None:
+        return ""
+    until = local_time(operation.lease_until)
+    if operation.lease_expired:
+        return f"lease ran out {until}"
+    return f"held until {until}" if operation.held else f"lease until {until}"
 
 
 def _show(output: Output, found: Mapping[str, Any]) -> None:
@@ -92,13 +101,13 @@ def _label(name: str) -> str:
 
 
 def _is_fact(value: object) -> bool:
-    return value not in (None, "", [], {}) and not isinstance(value, list)
+    return value not in (None, "", [], {}) and value is not False and not isinstance(value, list)
 
 
 def _fact(name: str, value: object) -> object:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if name.endswith("_at") and isinstance(value, str):
+    if name.endswith(("_at", "_until")) and isinstance(value, str):
         return local_time(value)
     if name == "counts" and isinstance(value, Mapping):
         return amounts(value)

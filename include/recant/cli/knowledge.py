@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from recant.cli.flags import Authorship, CollectionFlag, JsonFlag
+from recant.cli.flags import Authorship, CollectionFlag, JsonFlag, duration
 from recant.cli.hits import show_hits
-from recant.cli.output import Output, amounts, json_text, write
+from recant.cli.output import Output, amounts, json_text, local_time, write
 from recant.cli.progress import counted
 from recant.cli.services import settings
 from recant.errors import UsageError
@@ -47,6 +48,13 @@ def ingest(
     policy: Annotated[
         Policy, typer.Option(help="Documents that fail the gate: abort everything, or leave only those out.")
     ] = Policy.strict,
+    hold: Annotated[
+        bool, typer.Option("--hold", help="Keep it open for its session to be merged: only the session sees it.")
+    ] = False,
+    hold_for: Annotated[
+        timedelta | None,
+        typer.Option(parser=duration, metavar="DURATION", help="Hold it so long, then upkeep aborts it. --hold: 7d."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Bring documents in as one operation: all of it is seen at once, or nothing."""
@@ -62,6 +70,8 @@ def ingest(
             run=authorship.run,
             message=authorship.message,
             policy=policy.value,
+            hold=hold or hold_for is not None,
+            hold_seconds=None if hold_for is None else hold_for.total_seconds(),
             progress=progress,
         )
     if json:
@@ -159,10 +169,10 @@ def _lines(batch: str, file: TextIO) -> Iterator[str]:
 def _show_report(output: Output, report: IngestReport) -> None:
     names = ("documents", "unchanged", "removed", "chunks", "embedded", "reused")
     counts = amounts({name: getattr(report, name) for name in names}) or "nothing new"
-    output.print(
-        f"Operation {report.operation_id} is published at position {report.position} "
-        f"after {report.seconds:.1f} s: {counts}."
-    )
+    became = f"published at position {report.position}"
+    if report.held:
+        became = f"held for its session, at most until {local_time(report.lease_until)},"
+    output.print(f"Operation {report.operation_id} is {became} after {report.seconds:.1f} s: {counts}.")
     if report.rejected:
         shown = report.rejected[:SHOWN_REJECTIONS]
         rows = [[left_out["source"], left_out["code"], left_out["reason"]] for left_out in shown]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 _AGO = re.compile(r"(?:\d+[wdhms])+")
 _PART = re.compile(r"(\d+)([wdhms])")
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+DURATION_HELP = "30m, 2h, 7d, 1d12h"
 HELP = "ISO 8601 (2026-11-20T14:30+01:00), a date, or how long ago (30m, 2h, 7d, 1d12h). Without a zone: UTC."
 
 
@@ -25,6 +26,17 @@ def parse_time(text: str, now: datetime | None = None) -> datetime:
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text!r} is no time. Understood: {HELP}") from error
     return given if given.tzinfo else _as_utc(given)
+
+
+def parse_duration(text: str) -> timedelta:
+    """How long a text means: a number with a unit (w, d, h, m, s), or several. Raises ValueError saying what is understood."""
+    wanted = text.strip()
+    try:
+        if _AGO.fullmatch(wanted):
+            return _duration(wanted)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is too long") from error
+    raise ValueError(f"{text!r} is no length of time. Understood: {DURATION_HELP}")
 
 
 def _duration(text: str) -> timedelta:

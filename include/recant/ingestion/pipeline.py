@@ -1,6 +1,6 @@
 """From sources to a published operation, in steps that Airflow's tasks and the command line share.
 
-open → list_batches → write_batch for each, anywhere, in any order → gate → retire → publish, or abort at any point.
+open → list_batches → write_batch for each, anywhere, in any order → gate → retire → publish or hold, or abort at any point.
 Each step can be tried again: it replaces what its earlier attempt wrote. Nothing is seen by others before publish.
 """
 
@@ -9,25 +9,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from recant.corpus import BatchTarget, CollectionInfo, Corpus, Embeddings
 from recant.embedding import Embedder, ModelCard, TokenCounter, open_embedder, resolve_model
-from recant.errors import RecantError
+from recant.errors import RecantError, UsageError
 from recant.ingestion.listing import Listing, list_sources
 from recant.ingestion.origin import as_given, origins_of
 from recant.ingestion.request import IngestReport, IngestRequest
 from recant.ingestion.source import SourceItem
 from recant.ingestion.writer import BatchWriter, Counts
 from recant.lineage import collection_dataset, source_dataset
-from recant.oplog import DEFAULT_LEASE_SECONDS, Attribution, Dataset, Operation, OperationLog
+from recant.oplog import DEFAULT_LEASE_SECONDS, HOLD_LEASE_SECONDS, Attribution, Dataset, Operation, OperationLog
 from recant.quality import GateReport, gate_operation
+from recant.sessions import Sessions
 from recant.settings import Settings
 from recant.store import Database, load
 
 DOCUMENTS_PER_BATCH = 200
+LONGEST_HOLD_SECONDS = 3650 * 86_400.0
+WHOLE = "ingest"
+"""The batch that stays unfinished until every step is done: nobody can merge an ingest that is still at work."""
 _SQL = load(__package__, "ingestion.sql")
 
 Progress = Callable[[str, int, int | None], None]
@@ -94,7 +99,7 @@ class Ingestion:
         inputs = [Dataset("input", *source_dataset(self.settings, origin)) for origin in origins_of(request.sources)]
         sources = [as_given(spec) for spec in request.sources]
         parameters = {"request": request.to_dict() | {"sources": sources}}
-        return self.log.open(
+        operation_id = self.log.open(
             kind,
             attribution,
             collection=request.collection,
@@ -103,6 +108,8 @@ class Ingestion:
             open_key=open_key,
             lease_seconds=lease_seconds,
         )
+        self.log.begin_batch(operation_id, WHOLE, lease_seconds=lease_seconds)
+        return operation_id
 
     def list_batches(
         self, operation_id: int, request: IngestRequest, *, documents_per_batch: int = DOCUMENTS_PER_BATCH
@@ -151,21 +158,47 @@ class Ingestion:
         return counts
 
     def publish(self, operation_id: int) -> IngestReport:
-        """Publishes; everything of the operation is seen from one moment to the next. Raises WriteConflict, InputWithdrawn."""
+        """Publishes; everything of the operation is seen from one moment to the next. Raises WriteConflict, InputWithdrawn.
+
+        In a session that was opened for exploration it is held instead.
+        """
+        operation = self.log.get(operation_id)
+        if operation.state == "open" and Sessions(self.database).explores(operation.session):
+            return self.hold(operation_id)
+        self._finish(operation_id)
         self.log.publish(operation_id)
         operation = self.log.get(operation_id)
         if operation.collection:
             self._tend_index(self.corpus.collection(operation.collection))
         return self._report(operation)
 
+    def hold(self, operation_id: int, *, lease_seconds: float = HOLD_LEASE_SECONDS) -> IngestReport:
+        """Leaves the operation open for its session to be merged or discarded; until then only the session sees it.
+
+        After `lease_seconds` upkeep aborts it. Raises Refused for an operation without a session.
+        """
+        self._finish(operation_id)
+        self.log.hold(operation_id, lease_seconds=lease_seconds)
+        return self._report(self.log.get(operation_id))
+
     def abort(self, operation_id: int, reason: str, *, failed: bool = True) -> bool:
         """Gives the operation up; nothing of it was or will be seen. False when it was aborted before."""
         return self.log.abort(operation_id, reason, failed=failed)
 
     def run(
-        self, request: IngestRequest, attribution: Attribution, *, progress: Progress | None = None
+        self,
+        request: IngestRequest,
+        attribution: Attribution,
+        *,
+        hold_seconds: float | None = None,
+        progress: Progress | None = None,
     ) -> IngestReport:
-        """All steps in this process. Whatever ends it early, Ctrl-C included, aborts the operation."""
+        """All steps in this process. Whatever ends it early, Ctrl-C included, aborts the operation.
+
+        With `hold_seconds` it is held so long, instead of published; it has to be a session's then, or UsageError is raised.
+        """
+        if hold_seconds is not None:
+            _check_hold(attribution, hold_seconds)
         operation_id = self.open(request, attribution)
         try:
             batches = self.list_batches(operation_id, request)
@@ -179,10 +212,15 @@ class Ingestion:
                 progress("documents", done, total)
             self.gate(operation_id, request)
             self.retire(operation_id, request)
+            if hold_seconds is not None:
+                return self.hold(operation_id, lease_seconds=hold_seconds)
             return self.publish(operation_id)
         except BaseException as error:
             self._give_up(operation_id, error)
             raise
+
+    def _finish(self, operation_id: int) -> None:
+        self.log.finish_batch(self.log.begin_batch(operation_id, WHOLE), {})
 
     def _give_up(self, operation_id: int, error: BaseException) -> None:
         interrupted = isinstance(error, KeyboardInterrupt)
@@ -210,11 +248,12 @@ class Ingestion:
     def _report(self, operation: Operation) -> IngestReport:
         counts, details = operation.counts, self.log.details(operation.operation_id)
         checks = details["quality_checks"]
-        assert operation.position is not None, "it was published just now"
-        assert operation.published_at is not None
+        ended = operation.published_at or datetime.now(UTC)
         return IngestReport(
             operation_id=operation.operation_id,
             position=operation.position,
+            held=operation.held,
+            lease_until=operation.lease_until,
             **{
                 name: int(counts.get(name, 0))
                 for name in ("documents", "unchanged", "removed", "chunks", "embedded", "reused")
@@ -222,5 +261,12 @@ class Ingestion:
             rejected=details["rejected"],
             rejected_count=int(counts.get("rejected", 0)),
             gate={"success": all(c["success"] for c in checks), "checks": len(checks)},
-            seconds=round((operation.published_at - operation.opened_at).total_seconds(), 3),
+            seconds=round((ended - operation.opened_at).total_seconds(), 3),
         )
+
+
+def _check_hold(attribution: Attribution, hold_seconds: float) -> None:
+    if attribution.session is None:
+        raise UsageError("What is held is seen in its session only: name the session to hold it in.")
+    if not 0 < hold_seconds <= LONGEST_HOLD_SECONDS:
+        raise UsageError(f"hold_seconds must be above 0 and at most ten years, not {hold_seconds:g}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from typing import Any
 
 from recant.errors import UsageError
@@ -51,10 +52,11 @@ class IngestRequest:
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What became of an ingest that was published."""
+    """What became of an ingest that was published, or held for its session."""
 
     operation_id: int
-    position: int
+    position: int | None
+    """Null while it is held."""
     documents: int
     """New versions written; unchanged and removed ones not counted."""
     unchanged: int
@@ -68,7 +70,11 @@ class IngestReport:
     rejected_count: int = 0
     gate: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    held: bool = False
+    """Open, and seen in its session only, until the session is merged."""
+    lease_until: datetime | None = None
+    """When upkeep aborts it, where it is held and not merged by then."""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return asdict(self)
+        """JSON-ready, times in ISO 8601."""
+        return asdict(self) | {"lease_until": self.lease_until.isoformat() if self.lease_until else None}

@@ -4,8 +4,17 @@ Offers opening, batches, publishing, aborting and looking up. Keeps out what the
 them back (rollback).
 """
 
-from recant.oplog.log import DEFAULT_LEASE_SECONDS, OperationLog
+from recant.oplog.log import DEFAULT_LEASE_SECONDS, HOLD_LEASE_SECONDS, OperationLog
 from recant.oplog.operation import CONTROL_KINDS, Attribution, Dataset, Operation
 from recant.oplog.selector import Selector
 
-__all__ = ["CONTROL_KINDS", "DEFAULT_LEASE_SECONDS", "Attribution", "Dataset", "Operation", "OperationLog", "Selector"]
+__all__ = [
+    "CONTROL_KINDS",
+    "DEFAULT_LEASE_SECONDS",
+    "HOLD_LEASE_SECONDS",
+    "Attribution",
+    "Dataset",
+    "Operation",
+    "OperationLog",
+    "Selector",
+]

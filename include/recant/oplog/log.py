@@ -16,6 +16,7 @@ from recant.oplog.statements import STATEMENTS as _SQL
 from recant.store import Database, Row, json_parameter
 
 DEFAULT_LEASE_SECONDS = 900.0
+HOLD_LEASE_SECONDS = 7 * 86_400.0
 _NO_CONDITION = Selector()
 
 
@@ -77,6 +78,14 @@ class OperationLog:
     def extend_lease(self, operation_id: int, *, lease_seconds: float = DEFAULT_LEASE_SECONDS) -> None:
         """Keeps upkeep from aborting an operation whose worker is alive."""
         self._one("extend_lease", {"operation_id": operation_id, "lease_seconds": lease_seconds})
+
+    def hold(self, operation_id: int, *, lease_seconds: float = HOLD_LEASE_SECONDS) -> None:
+        """Says that the writing is over, and leaves the operation open for its session to be merged or discarded.
+
+        Until then it is seen by its session only. Raises OperationClosed; Refused while a batch is unfinished, and for an
+        operation without a session.
+        """
+        self._one("hold_operation", {"operation_id": operation_id, "lease_seconds": lease_seconds})
 
     def publish(self, *operation_ids: int) -> list[int]:
         """Publishes all or none, in the order opened, and returns their positions.

@@ -71,10 +71,17 @@ class Operation:
     """Why it was aborted."""
     digest: str | None
     """Two 64-bit sums of its versions' content hashes as 32 hex digits; null until published."""
+    held: bool = False
+    """Open, but its writing is over: it waits for its session to be merged or discarded."""
+    lease_until: datetime | None = None
+    """Until when an open operation is left alone; null once it is over."""
+    lease_expired: bool = False
+    """The next upkeep aborts it."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, times in ISO 8601."""
         out = {name: getattr(self, name) for name in self.__slots__}
         out["opened_at"] = self.opened_at.isoformat()
         out["published_at"] = self.published_at.isoformat() if self.published_at else None
+        out["lease_until"] = self.lease_until.isoformat() if self.lease_until else None
         return out

@@ -14,6 +14,9 @@ SELECT finish_batch(%(batch_id)s, %(counts)s)
 -- name: extend_lease
 SELECT extend_lease(%(operation_id)s, %(lease_seconds)s)
 
+-- name: hold_operation
+SELECT hold_operation(%(operation_id)s, %(lease_seconds)s)
+
 -- name: publish_operations
 SELECT operation_id, "position" FROM publish_operations(%(operation_ids)s) ORDER BY "position"
 
@@ -32,13 +35,16 @@ SELECT coalesce(max(position), 0) AS position FROM operation WHERE life = 'publi
 -- name: find_operations
 -- Newest first: open and aborted ones among the published by the time they were opened. Every condition is optional.
 SELECT o.id, o.position, o.kind, o.agent, o.session, o.run_id, o.lineage_run_id::text, c.name AS collection, o.message, o.opened_at,
-       CASE WHEN o.life = 'published' THEN o.closed_at END AS published_at, o.counts, o.parameters, o.context, o.reason, o.digest,
+       CASE WHEN o.life = 'published' THEN o.closed_at END AS published_at, o.parameters, o.context, o.reason, o.digest,
+       CASE WHEN o.life = 'open' THEN batch_counts(o.id) ELSE o.counts END AS counts,
+       coalesce(l.held, false) AS held, l.until AS lease_until, coalesce(l.until < clock_timestamp(), false) AS lease_expired,
        CASE WHEN o.life <> 'published' THEN o.life::text
             WHEN o.visible THEN 'published'
             WHEN hidden.kind = 'quarantine' THEN 'quarantined'
             ELSE 'reverted' END AS state
 FROM operation o
 LEFT JOIN collection c ON c.id = o.collection_id
+LEFT JOIN lease l ON l.operation_id = o.id AND o.life = 'open'
 LEFT JOIN LATERAL (
   SELECT k.kind FROM verdict v JOIN operation k ON k.id = v.control_id
   WHERE v.operation_id = o.id AND k.visible AND o.life = 'published' AND NOT o.visible

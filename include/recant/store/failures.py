@@ -24,6 +24,7 @@ _BY_CODE: dict[str, type[errors.RecantError]] = {
     "RC007": errors.UnknownOperation,
     "RC008": errors.Refused,
     "RC009": errors.UnknownCollection,
+    "RC010": errors.LimitExceeded,
 }
 
 

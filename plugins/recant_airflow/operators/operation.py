@@ -109,7 +109,8 @@ class KnowledgeBasePublishOperator(OpenOperationOperator):
     """Publishes the operation: all of it is seen from one moment to the next.
 
     Gives the ingest's report, and an event of the asset `published_knowledge` for the partition named by the operation's
-    id. A retry after the publishing itself went through finds it published and goes on.
+    id. A retry after the publishing itself went through finds it published and goes on. In a session that was opened for
+    exploration it is held instead, until the session is merged; the event's position is null then.
     """
 
     writes = True
@@ -120,10 +121,12 @@ class KnowledgeBasePublishOperator(OpenOperationOperator):
     def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any]:
         """Publishes, unless an earlier attempt did."""
         report = self._published_before(kb) or kb.ingestion.publish(self.operation_id).to_dict()
-        self.log.info("Published: %s", counts_text(report))
+        self.log.info("%s: %s", "Held" if report["position"] is None else "Published", counts_text(report))
         self._tell_rejected(report["rejected"])
         event = {"kind": "ingest", "collection": self.request.collection, "position": report["position"]}
         announce(context, self.operation_id, event)
+        if report["position"] is None:
+            return report
         self.facets = {"version": version_facet(report["position"])}
         self.statistics = {"outputStatistics": statistics_facet(report)}
         return report
@@ -150,13 +153,13 @@ class KnowledgeBaseAbortOperator(OpenOperationOperator):
     operation alone. The reason is what the failed tasks said. Having aborted, it fails, so that a run that published
     nothing never looks like a success (Airflow would call it one where a person marked the run as failed).
 
-    Gives `{"operation_id", "state"}` where there was nothing to abort.
+    A held operation is left alone too. Gives `{"operation_id", "state"}` where there was nothing to abort.
     """
 
     def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any]:
         """Aborts with the reason and fails, or says that there is nothing to abort."""
         operation = kb.operations.get(self.operation_id)
-        if operation.position is not None:
+        if operation.position is not None or operation.held:
             self.log.info("Operation %s is %s: nothing to abort", self.operation_id, operation.state)
             return {"operation_id": self.operation_id, "state": operation.state}
         reason = operation.reason or "; ".join(reasons_of_failure(context)) or "the run ended without publishing it"
@@ -183,7 +186,9 @@ def announce(context: Context, operation_id: int, extra: Mapping[str, Any]) -> N
 
 def counts_text(report: Mapping[str, Any]) -> str:
     """The numbers of a report, for the log."""
-    return ", ".join(f"{name} {value}" for name, value in report.items() if isinstance(value, int | float))
+    return ", ".join(
+        f"{name} {value}" for name, value in report.items() if isinstance(value, int | float) and value is not False
+    )
 
 
 def version_facet(position: int | None) -> Any:

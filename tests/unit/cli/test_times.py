@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recant.cli.times import Zoneless, parse_time
+from recant.cli.times import Zoneless, parse_duration, parse_time
 
 NOW = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
 
@@ -57,3 +57,18 @@ def test_what_is_no_time_is_refused_with_what_would_be(text: str) -> None:
 def test_any_time_in_iso_8601_is_itself(moment: datetime) -> None:
     """What `isoformat` writes is read back unchanged."""
     assert parse_time(moment.isoformat()) == moment
+
+
+@pytest.mark.parametrize(
+    ("text", "length"), [("90s", timedelta(seconds=90)), (" 1d12h ", timedelta(hours=36)), ("0m", timedelta(0))]
+)
+def test_how_long(text: str, length: timedelta) -> None:
+    """The same numbers with units, as a length."""
+    assert parse_duration(text) == length
+
+
+@pytest.mark.parametrize("text", ["", "2", "h", "-2h", "2026-11-20", "9" * 20 + "w"])
+def test_what_is_no_length_of_time(text: str) -> None:
+    """What is understood is said."""
+    with pytest.raises(ValueError, match="no length of time|too long"):
+        parse_duration(text)
