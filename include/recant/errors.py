@@ -136,7 +136,7 @@ class PlanStale(Refused):
 
 
 class PastHorizon(Refused):
-    """What would be seen again has been reclaimed."""
+    """What would be seen, or seen again, has been reclaimed."""
 
 
 class LimitExceeded(Refused):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from recant.errors import UsageError
 from recant.installation.dsn import dsn_for
-from recant.oplog import HOLD_LEASE_SECONDS, Attribution, Operation, OperationLog, Selector
+from recant.oplog import HOLD_LEASE_SECONDS, Attribution, Moment, Operation, OperationLog, Selector
 from recant.provenance import checkout_context
 from recant.settings import Settings, read_settings
 from recant.store import Database
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from recant.rollback import BlastRadius, Plan, Rollback, RollbackReport, VerifyReport
     from recant.search import Searcher, SearchResult
     from recant.sessions import Sessions
+    from recant.storage import Storage
 
 MODES = ("semantic", "keyword", "hybrid")
 
@@ -62,7 +63,7 @@ class KnowledgeBase:
     @cached_property
     def operations(self) -> OperationLog:
         """The operation log."""
-        return OperationLog(self.database)
+        return OperationLog(self.database, retention_days=self.settings.retention_days)
 
     @cached_property
     def ingestion(self) -> Ingestion:
@@ -84,6 +85,13 @@ class KnowledgeBase:
         from recant.sessions import Sessions
 
         return Sessions(self.database)
+
+    @cached_property
+    def storage(self) -> Storage:
+        """Tags, the horizon, erasing and reclaiming."""
+        from recant.storage import Storage
+
+        return Storage(self.database, self.settings)
 
     def attribution(
         self,
@@ -136,19 +144,19 @@ class KnowledgeBase:
         collection: str | None = None,
         mode: str = "semantic",
         limit: int = 10,
-        as_of: int | None = None,
+        as_of: Moment | None = None,
         session: str | None = None,
         filters: Mapping[str, str | list[str]] | None = None,
     ) -> SearchResult:
-        """The chunks nearest in meaning among those that are seen: now, as of a position, or in a session.
+        """The chunks nearest in meaning among those that are seen: now, in a session, or as of a position, tag or time.
 
-        Raises UnknownCollection, UsageError.
+        Raises UnknownCollection, UsageError; PastHorizon where what was seen then has been reclaimed.
         """
         _require_mode(mode)
         given = {
             "collection": self._named(collection),
             "limit": limit,
-            "as_of": as_of,
+            "as_of": self._as_of(as_of),
             "session": session,
         }
         return self._searcher.search(query, filters=dict(filters or {}), **given)  # type: ignore[arg-type]
@@ -157,6 +165,7 @@ class KnowledgeBase:
         """The same for one query after another, over one connection; `options` as for search."""
         _require_mode(mode)
         collection = self._named(options.pop("collection", None))
+        options["as_of"] = self._as_of(options.get("as_of"))
         return self._searcher.search_batch(queries, collection=collection, **options)
 
     def log(self, selector: Selector | None = None, *, limit: int = 50) -> list[Operation]:
@@ -218,11 +227,14 @@ class KnowledgeBase:
         return self.rollbacks.release(selector, who, "force" if force else "refuse")
 
     def restore(
-        self, position: int, *, collection: str | None = None, agent: str | None = None, message: str = ""
+        self, position: Moment, *, collection: str | None = None, agent: str | None = None, message: str = ""
     ) -> RollbackReport:
-        """Makes a collection look as it did at a position; what came later is hidden, and a redo brings it back."""
+        """Makes a collection look as it did at a position, tag or time; a redo brings back what came later.
+
+        Raises UnknownCollection, UsageError; PastHorizon where what was seen then has been reclaimed.
+        """
         who = self.attribution(agent=agent, message=message)
-        return self.rollbacks.restore(self._named(collection), position, who)
+        return self.rollbacks.restore(self._named(collection), self.position_of(position), who)
 
     def verify(self) -> VerifyReport:
         """Replays the log and compares it with what is seen."""
@@ -234,11 +246,18 @@ class KnowledgeBase:
         """The last position given out."""
         return self.operations.position()
 
+    def position_of(self, moment: Moment) -> int:
+        """The position that a number, a tag's name or a time means. Raises UsageError for what is none of these."""
+        return self.operations.position_of(moment)
+
     def collections(self) -> Sequence[CollectionInfo]:
         """All collections by name."""
         from recant.corpus import Corpus
 
         return Corpus(self.database).collections()
+
+    def _as_of(self, moment: Moment | None) -> int | None:
+        return moment if moment is None or type(moment) is int else self.position_of(moment)
 
     def _named(self, collection: str | None) -> str:
         """An empty name is no name: a shell variable that isn't set must not mean the default."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 EmbedderMode = Literal["auto", "resident", "local"]
+LONGEST_RETENTION_DAYS = 100_000
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -44,6 +45,8 @@ class Settings:
     """OpenLineage job namespace, and the logical host in dataset names (`RECANT_LINEAGE_NAMESPACE`)."""
     max_document_bytes: int = 64 * 1024 * 1024
     """Larger documents are rejected (`RECANT_MAX_DOCUMENT_MB`)."""
+    retention_days: int | None = 90
+    """How long what is no longer seen can be brought back (`RECANT_RETENTION_DAYS`); None: for ever."""
     project_root: Path = PROJECT_ROOT
     """Where dags/, plugins/, docs/ and init-scripts/ stand (`RECANT_PROJECT`)."""
 
@@ -72,6 +75,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         marquez_url=env.get("MARQUEZ_URL") or None,
         lineage_namespace=env.get("RECANT_LINEAGE_NAMESPACE") or "recant",
         max_document_bytes=_whole(env, "RECANT_MAX_DOCUMENT_MB", 64) * 1024 * 1024,
+        retention_days=_days(env, "RECANT_RETENTION_DAYS", 90),
         project_root=root,
     )
 
@@ -88,6 +92,18 @@ def _whole(env: Mapping[str, str], name: str, default: int) -> int:
     if not value.isdecimal() or int(value) < 1:
         raise ValueError(f"{name}={value!r}: must be a whole number above 0")
     return int(value)
+
+
+def _days(env: Mapping[str, str], name: str, default: int) -> int | None:
+    if env.get(name) == "forever":
+        return None
+    try:
+        days = _whole(env, name, default)
+    except ValueError as error:
+        raise ValueError(f"{error}, or `forever`") from error
+    if days > LONGEST_RETENTION_DAYS:
+        raise ValueError(f"{name}={days}: must be at most {LONGEST_RETENTION_DAYS}, or `forever`")
+    return days
 
 
 def _port(env: Mapping[str, str], name: str) -> int | None:

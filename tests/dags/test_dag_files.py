@@ -79,6 +79,8 @@ def test_every_task_is_tried_again(dag_bag):
         ("rollback_knowledge", {"since": "yesterday"}, "since"),
         ("rollback_knowledge", {"policy": "forgive"}, "policy"),
         ("rollback_knowledge", {"approval_timeout_hours": 0}, "approval_timeout_hours"),
+        ("reclaim_storage", {"retention_days": -1}, "retention_days"),
+        ("reclaim_storage", {"dry_run": "perhaps"}, "dry_run"),
     ],
 )
 def test_a_bad_value_is_refused_before_anything_runs(api, known_dags, dag_id, conf, complaint):
@@ -94,6 +96,8 @@ def test_a_bad_value_is_refused_before_anything_runs(api, known_dags, dag_id, co
         ("ingest_documents", {"sources": ["/data/docs", "~/notes/**/*.md", "dist:*", "https://example.org/?at=@me"]}),
         ("ingest_documents", {"sources": ["/data/docs", "", ""]}),
         ("bootstrap_knowledge", {}),
+        ("reclaim_storage", {}),
+        ("reclaim_storage", {"retention_days": 30, "dry_run": True}),
         ("rollback_knowledge", {"runs": ["manual__2026-11-20", ""], "operations": [12], "agents": []}),
         ("rollback_knowledge", {"runs": ["manual__2026-11-20"], "since": "2026-11-20T08:00:00Z", "policy": "cascade"}),
     ],

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from recant.cli import history, holds, knowledge, lineage, services, sessions, undo
+from recant.cli import history, holds, knowledge, lineage, services, sessions, storage, undo
 from recant.cli.failures import Invocation, failed, interrupted, terminable
 from recant.cli.flags import with_flag_groups
 from recant.cli.output import write
@@ -17,6 +17,7 @@ SERVICES = "The installation"
 KNOWLEDGE = "The knowledge"
 HISTORY = "What happened"
 UNDO = "Taking it back"
+STORAGE = "What is kept"
 COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (SERVICES, "up", services.up),
     (SERVICES, "down", services.down),
@@ -35,6 +36,8 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (UNDO, "release", holds.release),
     (UNDO, "restore", holds.restore),
     (UNDO, "verify", undo.verify),
+    (STORAGE, "erase", storage.erase),
+    (STORAGE, "reclaim", storage.reclaim),
 )
 
 app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,6 +65,7 @@ for panel, name, command in COMMANDS:
     app.command(name, rich_help_panel=panel)(with_flag_groups(command))
 app.add_typer(sessions.app, name="session", rich_help_panel=KNOWLEDGE)
 app.add_typer(lineage.app, name="lineage", rich_help_panel=HISTORY)
+app.add_typer(storage.tag_commands, name="tag", rich_help_panel=STORAGE)
 
 
 def run(arguments: Sequence[str]) -> int:

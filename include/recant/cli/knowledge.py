@@ -13,6 +13,7 @@ import typer
 
 from recant.cli.flags import Authorship, CollectionFlag, JsonFlag, duration
 from recant.cli.hits import show_hits
+from recant.cli.moments import METAVAR, note_zone
 from recant.cli.output import Output, amounts, json_text, local_time, write
 from recant.cli.progress import counted
 from recant.cli.services import settings
@@ -90,7 +91,7 @@ def search(
     mode: Annotated[Mode, typer.Option(help="By meaning, by words, or both.")] = Mode.semantic,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many hits.")] = 10,
     as_of: Annotated[
-        int | None, typer.Option(metavar="POSITION", min=0, help="Search what was seen at that position of the log.")
+        str | None, typer.Option(metavar=METAVAR, help="Search what was seen then: at a position, a tag, or a time.")
     ] = None,
     session: Annotated[str | None, typer.Option(metavar="NAME", help="See this session's open operations too.")] = None,
     filters: Annotated[
@@ -109,6 +110,7 @@ def search(
         "filters": parse_filters(filters or []),
     }  # fmt: skip
     output, queries = Output(json), _queries(batch) if batch is not None else None
+    note_zone(output, "--as-of", as_of)
     with recant.connect(settings=settings()) as kb:
         if queries is not None:
             for result in kb.search_many(queries, **asked):

@@ -133,18 +133,21 @@ def _up_document(started: Installation) -> dict[str, Any]:
 def _database_state(configuration: Settings) -> dict[str, Any]:
     from recant.installation import dsn_for
     from recant.oplog import OperationLog
+    from recant.storage import Storage
     from recant.store import Database
 
     try:
         with Database(dsn_for(configuration)) as database:
-            return {"reachable": True, "position": OperationLog(database).position(), "problem": None}
+            position, horizon = OperationLog(database).position(), Storage(database, configuration).horizon().position
+            return {"reachable": True, "position": position, "horizon": horizon, "problem": None}
     except RecantError as error:
-        return {"reachable": False, "position": None, "problem": str(error)}
+        return {"reachable": False, "position": None, "horizon": None, "problem": str(error)}
 
 
 def _database_sentence(database: dict[str, Any]) -> str:
     if database["reachable"]:
-        return f"The log is at position {database['position']:,}."
+        horizon = f"; its horizon is {database['horizon']:,}" if database["horizon"] else ""
+        return f"The log is at position {database['position']:,}{horizon}."
     return str(database["problem"])
 
 

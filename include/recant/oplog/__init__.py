@@ -5,15 +5,18 @@ them back (rollback).
 """
 
 from recant.oplog.log import DEFAULT_LEASE_SECONDS, HOLD_LEASE_SECONDS, OperationLog
-from recant.oplog.operation import CONTROL_KINDS, Attribution, Dataset, Operation
+from recant.oplog.operation import CONTROL_KINDS, DESTROYING_KINDS, Attribution, Dataset, Operation
+from recant.oplog.positions import Moment
 from recant.oplog.selector import Selector
 
 __all__ = [
     "CONTROL_KINDS",
     "DEFAULT_LEASE_SECONDS",
+    "DESTROYING_KINDS",
     "HOLD_LEASE_SECONDS",
     "Attribution",
     "Dataset",
+    "Moment",
     "Operation",
     "OperationLog",
     "Selector",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from recant.errors import UnknownOperation
 from recant.json_types import JSON
 from recant.oplog.identifiers import new_run_id
 from recant.oplog.operation import Attribution, Dataset, Operation
+from recant.oplog.positions import Moment, position_at, position_of, undo_limits
 from recant.oplog.selector import Selector
 from recant.oplog.statements import STATEMENTS as _SQL
 from recant.store import Database, Row, json_parameter
@@ -23,8 +24,10 @@ _NO_CONDITION = Selector()
 class OperationLog:
     """The log of one database. Safe to share between threads."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, retention_days: int | None = None) -> None:
+        """`retention_days`: how long what is no longer seen is kept; None: for ever."""
         self.database = database
+        self.retention_days = retention_days
 
     def open(
         self,
@@ -116,8 +119,13 @@ class OperationLog:
 
     def position_at(self, time: datetime) -> int:
         """The last position given out by then; 0 when there was none yet. A time without a zone is UTC."""
-        given = {"time": time if time.tzinfo else time.replace(tzinfo=UTC)}
-        return int(self._one("position_at", given)["position"])
+        with self.database.transaction() as connection:
+            return position_at(connection, time)
+
+    def position_of(self, moment: Moment) -> int:
+        """The position that a number, a tag's name or a time means. Raises UsageError for what is none of these."""
+        with self.database.transaction() as connection:
+            return position_of(connection, moment)
 
     def get(self, operation_id: int) -> Operation:
         """One operation. Raises UnknownOperation."""
@@ -132,7 +140,9 @@ class OperationLog:
         """Operations, newest first; control, open and aborted ones too."""
         given = (selector or _NO_CONDITION).bindings() | {"limit": limit, "before_position": before_position}
         with self.database.transaction() as connection:
-            return [_operation(row) for row in connection.execute(_SQL["find_operations"], given)]
+            rows = connection.execute(_SQL["find_operations"], given).fetchall()
+            until = undo_limits(connection, [row["id"] for row in rows], self.retention_days)
+        return [_operation(row, until.get(row["id"])) for row in rows]
 
     def details(self, operation_id: int, *, limit: int = 1000) -> dict[str, Any]:
         """What else is known of an operation: at most `limit` rejections, gate results, datasets, verdicts, history."""
@@ -158,5 +168,6 @@ class OperationLog:
         return row
 
 
-def _operation(row: Row) -> Operation:
-    return Operation(operation_id=row["id"], **{k: v for k, v in row.items() if k != "id"})
+def _operation(row: Row, undoable_until: datetime | None) -> Operation:
+    known = {k: v for k, v in row.items() if k != "id"}
+    return Operation(operation_id=row["id"], **known, undoable_until=undoable_until)

@@ -12,6 +12,8 @@ from recant.json_types import JSON
 
 CONTROL_KINDS = ("rollback", "redo", "quarantine", "release", "restore")
 """Kinds that carry verdicts. Selectors never pick them."""
+DESTROYING_KINDS = ("erase", "reclaim")
+"""Control operations without verdicts: nothing takes them back."""
 
 State = Literal["open", "aborted", "published", "reverted", "quarantined"]
 
@@ -77,6 +79,9 @@ class Operation:
     """Until when an open operation is left alone; null once it is over."""
     lease_expired: bool = False
     """The next upkeep aborts it."""
+    undoable_until: datetime | None = None
+    """What was promised at publishing: the retention on top of it. Null: no limit (no retention, or the position before
+    it is tagged), and of what can't be undone at all (open, aborted, erase, reclaim). A plan's answer is exact."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, times in ISO 8601."""
@@ -84,4 +89,5 @@ class Operation:
         out["opened_at"] = self.opened_at.isoformat()
         out["published_at"] = self.published_at.isoformat() if self.published_at else None
         out["lease_until"] = self.lease_until.isoformat() if self.lease_until else None
+        out["undoable_until"] = self.undoable_until.isoformat() if self.undoable_until else None
         return out

@@ -29,9 +29,6 @@ SELECT abort_expired AS operation_id FROM abort_expired()
 -- name: log_position
 SELECT log_position() AS position
 
--- name: position_at
-SELECT coalesce(max(position), 0) AS position FROM operation WHERE life = 'published' AND closed_at <= %(time)s
-
 -- name: find_operations
 -- Newest first: open and aborted ones among the published by the time they were opened. Every condition is optional.
 SELECT o.id, o.position, o.kind, o.agent, o.session, o.run_id, o.lineage_run_id::text, c.name AS collection, o.message, o.opened_at,

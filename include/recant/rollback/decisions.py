@@ -8,6 +8,7 @@ from typing import Any
 
 from recant.errors import UsageError
 from recant.oplog import Selector
+from recant.oplog.positions import require_answerable
 from recant.rollback.certificate import visible_at
 from recant.rollback.selection import quarantined, redo_target, select, writing_operations
 from recant.rollback.targets import (
@@ -199,6 +200,7 @@ def _decide_restore(connection: Connection, selector: Mapping[str, Any], policy:
     position, now = int(selector["position"]), log_position(connection)
     if not 0 <= position <= now:
         raise UsageError(f"Position {position} is not in the log: it goes from 0 to {now}.")
+    require_answerable(connection, position)
     known = set(writing_operations(connection, selector["collection"]))
     then, seen = visible_at(connection, position).operations & known, visible_at(connection, now).operations & known
     records = records_as_of(connection, selector["collection"], position)

@@ -311,7 +311,8 @@ WHERE c.position <= %(position)s
 SELECT id, position, control FROM operation WHERE position <= %(position)s ORDER BY position DESC
 
 -- name: control_operation
-SELECT o.id, o.position, o.kind, o.visible, o.parameters FROM operation o WHERE o.id = %(operation_id)s AND o.control AND o.life = 'published'
+SELECT o.id, o.position, o.kind, o.visible, o.parameters FROM operation o
+WHERE o.id = %(operation_id)s AND o.control AND o.life = 'published' AND o.kind NOT IN ('erase', 'reclaim')
 
 -- name: check_positions
 SELECT count(*) AS published, coalesce(max(position), 0) AS position, min(position) AS first FROM operation WHERE life = 'published'
@@ -371,3 +372,11 @@ WHERE CASE v.payload WHEN 'kept' THEN d.chunk_count <> coalesce(c.chunks, 0)
 
 -- name: count_orphan_embeddings
 SELECT count(*) AS orphans FROM embedding e WHERE NOT EXISTS (SELECT FROM chunk c WHERE c.embedding_id = e.id)
+
+-- name: check_reclaimed
+-- Heads, now and at the horizon, whose payload was reclaimed.
+SELECT v.record_id
+FROM (VALUES (log_position()), (horizon_position())) AS p (position)
+CROSS JOIN LATERAL head_versions(p.position) AS h (version_id)
+JOIN version v ON v.version_id = h.version_id
+WHERE v.payload = 'reclaimed' ORDER BY v.record_id LIMIT 20

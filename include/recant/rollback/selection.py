@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recant.errors import UnknownCollection, UnknownOperation, UsageError
-from recant.oplog import Selector
+from recant.oplog import DESTROYING_KINDS, Selector
 from recant.oplog.statements import STATEMENTS as _SQL
 from recant.store import Connection, Row, load
 
@@ -30,6 +30,8 @@ def redo_target(connection: Connection, operation_id: int) -> list[Row]:
     found = connection.execute(_SQL["known_operations"], {"operations": [operation_id]}).fetchall()
     if not found:
         raise UnknownOperation(f"There is no operation {operation_id}: `recant log` lists them.")
+    if found[0]["control"] and found[0]["kind"] in DESTROYING_KINDS:
+        raise _irrevocable(found[0])
     if not found[0]["control"]:
         raise UsageError(
             f"Operation {operation_id} is no rollback (its kind is {found[0]['kind']}): only what took something back can be "
@@ -51,6 +53,11 @@ def writing_operations(connection: Connection, collection: str) -> list[int]:
     return [row["id"] for row in connection.execute(_ROLLBACK["writing_operations"], {"collection": collection})]
 
 
+def _irrevocable(row: Row) -> UsageError:
+    done = "erased a document" if row["kind"] == "erase" else "freed storage"
+    return UsageError(f"Operation {row['id']} {done}: what it destroyed is gone, and nothing takes it back.")
+
+
 def _require_collection(connection: Connection, collection: str) -> None:
     if connection.execute("SELECT FROM collection WHERE name = %s", [collection]).fetchone() is None:
         raise UnknownCollection(f'There is no collection "{collection}": `recant collections` lists them.')
@@ -62,6 +69,8 @@ def _check_ids(connection: Connection, operations: tuple[int, ...]) -> None:
         if operation_id not in found:
             raise UnknownOperation(f"There is no operation {operation_id}: `recant log` lists them.")
         row = found[operation_id]
+        if row["control"] and row["kind"] in DESTROYING_KINDS:
+            raise _irrevocable(row)
         if row["control"]:
             raise UsageError(
                 f"Operation {operation_id} is a {row['kind']}: take it back with `recant redo {operation_id}`."

@@ -66,6 +66,7 @@ def verify_log(database: Database) -> VerifyReport:
                 connection, "check_order", "version order", "records whose versions were published in another order"
             ),
             _listed(connection, "check_parts", "chunks", "document versions that lack chunks"),
+            _listed(connection, "check_reclaimed", "horizon", "records that should be seen and were reclaimed"),
             Check(
                 "replay",
                 digest == replayed,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recant.errors import UnknownCollection, UsageError
+from recant.oplog.positions import require_answerable
 from recant.search.filters import is_storable
 from recant.store import Connection, load
 
@@ -35,7 +36,7 @@ class Scope:
 
 
 def read_scope(connection: Connection, collection: str, *, as_of: int | None, session: str | None) -> Scope:
-    """Raises UnknownCollection, and UsageError for a position that isn't there yet.
+    """Raises UnknownCollection, UsageError for a position that isn't there yet, PastHorizon for one that was reclaimed.
 
     As of a position a session has nothing of its own: an open operation has no position.
     """
@@ -48,6 +49,8 @@ def read_scope(connection: Connection, collection: str, *, as_of: int | None, se
         raise _unknown(connection, collection)
     if as_of is not None and not 0 <= as_of <= row["position"]:
         raise UsageError(f"There is no position {as_of}: the log stands at {row['position']}", position=row["position"])
+    if as_of is not None:
+        require_answerable(connection, as_of)
     visibility = "as_of" if as_of is not None else "session" if row["own"] else "latest"
     return Scope(
         collection=collection, collection_id=row["collection_id"], space_id=row["space_id"], dimensions=row["dimensions"],

@@ -25,6 +25,7 @@ _BY_CODE: dict[str, type[errors.RecantError]] = {
     "RC008": errors.Refused,
     "RC009": errors.UnknownCollection,
     "RC010": errors.LimitExceeded,
+    "RC020": errors.PastHorizon,
 }
 
 

@@ -104,6 +104,10 @@ def test_search_as_of_filters_and_sessions(recant: Run, shelf: Path) -> None:
     assert found() == ["cats.md", "ships.md"]
     assert found("--as-of", "1") == ["cats.md"]
     assert found("--as-of", "0") == []
+    recant("tag", "add", "only-cats", "--at", "1")
+    assert found("--as-of", "only-cats") == ["cats.md"]
+    assert (found("--as-of", "0s"), found("--as-of", "1w")) == (["cats.md", "ships.md"], [])
+    assert (recant("search", "x", "--as-of", "nosuch").code, recant("search", "x", "--as-of", "-1").code) == (2, 2)
     assert found("--filter", f"source={shelf}/ships.md") == ["ships.md"]
     assert found("--filter", "title=Cats", "--filter", "title=Ships") == ["cats.md", "ships.md"]
     assert found("--session", "nobody") == ["cats.md", "ships.md"]
