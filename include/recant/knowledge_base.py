@@ -138,11 +138,13 @@ class KnowledgeBase:
         limit: int = 10,
         as_of: int | None = None,
         session: str | None = None,
+        agent: str | None = None,
         filters: Mapping[str, str | list[str]] | None = None,
     ) -> SearchResult:
         """The chunks nearest in meaning among those that are seen: now, as of a position, or in a session.
 
-        Raises UnknownCollection, UsageError.
+        What a session is shown is recorded before it is returned: if it is taken back later, what the session wrote
+        next is named as possibly built on it. Raises UnknownCollection, UsageError.
         """
         _require_mode(mode)
         given = {
@@ -150,6 +152,7 @@ class KnowledgeBase:
             "limit": limit,
             "as_of": as_of,
             "session": session,
+            "agent": self.settings.agent if agent is None else agent,
         }
         return self._searcher.search(query, filters=dict(filters or {}), **given)  # type: ignore[arg-type]
 
@@ -157,6 +160,7 @@ class KnowledgeBase:
         """The same for one query after another, over one connection; `options` as for search."""
         _require_mode(mode)
         collection = self._named(options.pop("collection", None))
+        options.setdefault("agent", self.settings.agent)
         return self._searcher.search_batch(queries, collection=collection, **options)
 
     def log(self, selector: Selector | None = None, *, limit: int = 50) -> list[Operation]:
