@@ -55,10 +55,18 @@ def ingest(
         timedelta | None,
         typer.Option(parser=duration, metavar="DURATION", help="Hold it so long, then upkeep aborts it. --hold: 7d."),
     ] = None,
+    based_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ITEM",
+            help="What it was made from: a hit's chunk id, or the source of a document of the collection. Repeatable.",
+        ),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Bring documents in as one operation: all of it is seen at once, or nothing."""
     import recant
+    from recant.ingestion.request import citation
 
     output = Output(json)
     with recant.connect(settings=settings()) as kb, counted(output) as progress:
@@ -72,6 +80,7 @@ def ingest(
             policy=policy.value,
             hold=hold or hold_for is not None,
             hold_seconds=None if hold_for is None else hold_for.total_seconds(),
+            based_on=map(citation, based_on or ()),
             progress=progress,
         )
     if json:
@@ -92,7 +101,10 @@ def search(
     as_of: Annotated[
         int | None, typer.Option(metavar="POSITION", min=0, help="Search what was seen at that position of the log.")
     ] = None,
-    session: Annotated[str | None, typer.Option(metavar="NAME", help="See this session's open operations too.")] = None,
+    session: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="See this session's open operations too, and record what it is shown."),
+    ] = None,
     filters: Annotated[
         list[str] | None,
         typer.Option("--filter", metavar="KEY=VALUE", help="Only documents with it; the same key again widens."),
