@@ -16,7 +16,7 @@ from recant.settings import Settings, read_settings
 from recant.store import Database
 
 if TYPE_CHECKING:
-    from recant.corpus import CollectionInfo
+    from recant.corpus import Citation, CollectionInfo
     from recant.embedding import Embedder
     from recant.ingestion.pipeline import Ingestion, Progress
     from recant.ingestion.request import IngestReport
@@ -116,6 +116,7 @@ class KnowledgeBase:
         run: str | None = None,
         message: str = "",
         policy: str = "strict",
+        based_on: Iterable[Citation] = (),
         hold: bool = False,
         hold_seconds: float | None = None,
         progress: Progress | None = None,
@@ -126,12 +127,13 @@ class KnowledgeBase:
         seen in the session only; after `hold_seconds` (default: seven days) upkeep aborts it.
 
         If the operation is reverted, its documents and chunks are invisible as well, and what they had superseded is
-        seen again. Raises GateFailed, WriteConflict, InputWithdrawn, LimitExceeded, UsageError; the operation is aborted
-        then.
+        seen again. `based_on` names what it was made from, chunks by id (`hit.chunk_id`) or documents by source: if
+        that is to be taken back, this operation is a definite dependent of it. Raises GateFailed, WriteConflict,
+        InputWithdrawn, LimitExceeded, UsageError; the operation is aborted then.
         """
         from recant.ingestion.request import IngestRequest
 
-        request = IngestRequest(tuple(sources), self._named(collection), policy)
+        request = IngestRequest(tuple(sources), self._named(collection), policy, based_on=tuple(based_on))
         who = self.attribution(agent=agent, session=session, run=run, message=message)
         held = hold or self.sessions.explores(session)
         seconds = HOLD_LEASE_SECONDS if hold_seconds is None else hold_seconds
@@ -146,11 +148,14 @@ class KnowledgeBase:
         limit: int = 10,
         as_of: Moment | None = None,
         session: str | None = None,
+        agent: str | None = None,
         filters: Mapping[str, str | list[str]] | None = None,
     ) -> SearchResult:
         """The chunks nearest in meaning among those that are seen: now, in a session, or as of a position, tag or time.
 
-        Raises UnknownCollection, UsageError; PastHorizon where what was seen then has been reclaimed.
+        What a session is shown is recorded before it is returned: if it is taken back later, what the session wrote
+        next is named as possibly built on it. Raises UnknownCollection, UsageError; PastHorizon where what was seen then
+        has been reclaimed.
         """
         _require_mode(mode)
         given = {
@@ -158,6 +163,7 @@ class KnowledgeBase:
             "limit": limit,
             "as_of": self._as_of(as_of),
             "session": session,
+            "agent": self.settings.agent if agent is None else agent,
         }
         return self._searcher.search(query, filters=dict(filters or {}), **given)  # type: ignore[arg-type]
 
@@ -166,6 +172,7 @@ class KnowledgeBase:
         _require_mode(mode)
         collection = self._named(options.pop("collection", None))
         options["as_of"] = self._as_of(options.get("as_of"))
+        options.setdefault("agent", self.settings.agent)
         return self._searcher.search_batch(queries, collection=collection, **options)
 
     def log(self, selector: Selector | None = None, *, limit: int = 50) -> list[Operation]:
@@ -176,13 +183,30 @@ class KnowledgeBase:
         """All that is known of one operation, JSON-ready. Raises UnknownOperation."""
         return self.operations.get(operation_id).to_dict() | self.operations.details(operation_id)
 
-    def blast_radius(self, selector: Selector) -> BlastRadius:
-        """What the selected operations contaminated. Raises EmptySelector, UnknownOperation."""
-        return self.rollbacks.blast_radius(selector)
+    def blast_radius(self, selector: Selector, *, possible_hops: int = 1) -> BlastRadius:
+        """What the selected operations contaminated, for certain and possibly. Raises EmptySelector, UnknownOperation."""
+        return self.rollbacks.blast_radius(selector, possible_hops=possible_hops)
 
-    def plan_rollback(self, selector: Selector, *, policy: str = "refuse", agent: str | None = None) -> Plan:
-        """What taking the selected operations back would do; stored, so that it can be approved and applied by its id."""
-        return self.rollbacks.plan(selector, policy=policy, agent=agent or self.settings.agent)
+    def plan_rollback(
+        self,
+        selector: Selector,
+        *,
+        policy: str = "refuse",
+        include_possible: bool = False,
+        possible_hops: int = 1,
+        agent: str | None = None,
+    ) -> Plan:
+        """What taking the selected operations back would do; stored, so that it can be approved and applied by its id.
+
+        With `include_possible`, who was only shown it before writing counts as a dependent, too.
+        """
+        return self.rollbacks.plan(
+            selector,
+            policy=policy,
+            include_possible=include_possible,
+            possible_hops=possible_hops,
+            agent=agent or self.settings.agent,
+        )
 
     def rollback(
         self,
@@ -190,6 +214,7 @@ class KnowledgeBase:
         *,
         plan_id: str | None = None,
         policy: str = "refuse",
+        include_possible: bool = False,
         agent: str | None = None,
         session: str | None = None,
         run: str | None = None,
@@ -205,7 +230,9 @@ class KnowledgeBase:
         plan = (
             self.rollbacks.load_plan(plan_id)
             if plan_id
-            else self.plan_rollback(selector or Selector(), policy=policy, agent=who.agent)
+            else self.plan_rollback(
+                selector or Selector(), policy=policy, include_possible=include_possible, agent=who.agent
+            )
         )
         return self.rollbacks.run(plan, who)
 
