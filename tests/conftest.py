@@ -24,6 +24,17 @@ for name in [name for name in os.environ if name.startswith(("RECANT_", "MARQUEZ
     del os.environ[name]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--nightly` (make test-nightly): every crash point, minutes of concurrency, thousands of random steps."""
+    parser.addoption("--nightly", action="store_true", help="the long forms of the tests that have one")
+
+
+@pytest.fixture(scope="session")
+def nightly(pytestconfig: pytest.Config) -> bool:
+    """Whether tests that come short and long are to be long."""
+    return bool(pytestconfig.getoption("--nightly"))
+
+
 @pytest.fixture(scope="session")
 def reachable_folder() -> Iterator[Path]:
     """A temporary folder that PostgreSQL's own user can pass to.

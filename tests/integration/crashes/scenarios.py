@@ -1,0 +1,150 @@
+"""What is interrupted: one change each, with the history before it and what a worker does who comes back to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psycopg
+
+from recant.errors import OperationClosed
+from recant.oplog import Attribution, Selector
+from tests.integration.library import Library
+
+Facts = dict[str, int]
+BY = Attribution("crasher")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`act` is interrupted, once everywhere; done again afterwards, whole or not, it must lead to the same end."""
+
+    prepare: Callable[[Library], Facts]
+    act: Callable[[Library, Facts], object]
+
+
+def history(library: Library) -> Facts:
+    """Three published operations, the third built on the second; the first's documents are written over by both."""
+    first = library.publish({"a": "a one", "b": "b one", "c": "c one"}, agent="first")
+    second = library.publish({"a": "a two", "d": "d two"}, agent="second")
+    third = library.open("third")
+    library.affirm(third, "d")
+    library.write(third, {"b": "b three", "c": None})
+    library.log.publish(third)
+    return {"first": first, "second": second, "third": third}
+
+
+def written(library: Library) -> Facts:
+    """Something of everything, in an open operation that only waits to be published."""
+    facts = history(library)
+    facts["open"] = library.open("writer")
+    library.write(facts["open"], {"a": "a new", "b": None, "e": "e new"})
+    return facts
+
+
+def two_of_a_session(library: Library) -> Facts:
+    """Two open operations of one session, the second over the first."""
+    facts = history(library)
+    for name, documents in (("earlier", {"a": "a s", "e": "e s"}), ("later", {"a": "a t", "d": None})):
+        facts[name] = library.open("writer", session="s")
+        library.write(facts[name], documents)
+    return facts
+
+
+def rolled_back(library: Library) -> Facts:
+    """The second operation and what was built on it are withdrawn."""
+    facts = history(library)
+    plan = library.rollback.plan(Selector(operations=(facts["second"],)), policy="cascade", agent="x")
+    return facts | {"control": library.rollback.run(plan, BY).rollback_operation_id or 0}
+
+
+def in_quarantine(library: Library) -> Facts:
+    """The second operation is held back."""
+    facts = history(library)
+    library.rollback.quarantine(Selector(operations=(facts["second"],)), BY)
+    return facts
+
+
+def write(library: Library, facts: Facts) -> None:
+    """A task with its retries: the same key, so the same operation, and a batch that is begun anew."""
+    with suppress(OperationClosed):
+        operation_id = library.open("writer", open_key="run 1")
+        library.write(operation_id, {"a": "a new", "b": None, "e": "e new"}, key="batch")
+        library.log.publish(operation_id)
+
+
+def publish(library: Library, facts: Facts) -> None:
+    """A publish whose answer may have been lost: the second finds it closed."""
+    with suppress(OperationClosed):
+        library.log.publish(facts["open"])
+
+
+def merge(library: Library, facts: Facts) -> None:
+    """All of a session at once."""
+    with suppress(OperationClosed):
+        library.log.publish(facts["earlier"], facts["later"])
+
+
+def abort(library: Library, facts: Facts) -> None:
+    """Aborting twice is no error."""
+    library.log.abort(facts["open"], "changed our mind")
+
+
+def rollback(library: Library, facts: Facts) -> None:
+    """Plan, apply and verify, dependents and all; what is withdrawn already stays withdrawn."""
+    plan = library.rollback.plan(Selector(operations=(facts["second"],)), policy="cascade", agent="x")
+    library.rollback.run(plan, BY)
+
+
+def redo(library: Library, facts: Facts) -> None:
+    """What the rollback hid is seen again."""
+    library.rollback.redo(facts["control"], BY)
+
+
+def quarantine(library: Library, facts: Facts) -> None:
+    """Hidden at once, dependents left."""
+    library.rollback.quarantine(Selector(operations=(facts["second"],)), BY)
+
+
+def release(library: Library, facts: Facts) -> None:
+    """Shown again."""
+    library.rollback.release(Selector(operations=(facts["second"],)), BY, "force")
+
+
+def restore(library: Library, facts: Facts) -> None:
+    """As at the first position."""
+    library.rollback.restore(library.name, 1, BY)
+
+
+SCENARIOS = {
+    "write": Scenario(history, write),
+    "publish": Scenario(written, publish),
+    "merge": Scenario(two_of_a_session, merge),
+    "abort": Scenario(written, abort),
+    "rollback": Scenario(history, rollback),
+    "redo": Scenario(rolled_back, redo),
+    "quarantine": Scenario(history, quarantine),
+    "release": Scenario(in_quarantine, release),
+    "restore": Scenario(history, restore),
+}
+
+
+def torn_rollback(library: Library, facts: Facts) -> None:
+    """What no rollback may be: the flag in one transaction, its history in another."""
+    with psycopg.connect(library.database.dsn, autocommit=True) as connection:
+        connection.execute("UPDATE recant.operation SET visible = false WHERE id = %s", [facts["second"]])
+        connection.execute("INSERT INTO recant.visibility_history VALUES (%s, 4, false)", [facts["second"]])
+
+
+def hasty_publish(library: Library, facts: Facts) -> None:
+    """What no publish may be: its answer comes before it is on the disk."""
+    with psycopg.connect(library.database.dsn, autocommit=True) as connection:
+        connection.execute("SET synchronous_commit = off")
+        connection.execute("SET search_path = recant")
+        connection.execute("SELECT publish_operations(%s)", [[facts["open"]]])
+        connection.execute("SELECT 'and on with something else'")
+
+
+FLAWED = {"torn rollback": Scenario(history, torn_rollback), "hasty publish": Scenario(written, hasty_publish)}
+"""What the harness has to find."""
