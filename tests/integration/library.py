@@ -93,6 +93,28 @@ class Library:
             self.corpus.affirm(connection, target, heads.values())
         self.log.finish_batch(target.batch_id, {"unchanged": len(heads)})
 
+    def build_on(self, operation_id: int, source: str, kind: str, own: str | None = None) -> None:
+        """Names what the operation sees of a document as what its version of `own`, or all of it, was made from."""
+        if kind == "affirmed":
+            return self.affirm(operation_id, source)
+        target = self.begin(operation_id, f"{kind} {source} {own}")
+        head = self.corpus.heads(self.collection.id, operation_id, [source])[source]
+        with self.database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO dependency (operation_id, batch_id, input_operation_id, input_version_id, class, version_id) "
+                "SELECT %(id)s, %(batch)s, %(input)s, %(version)s, %(kind)s, (SELECT v.version_id FROM version v "
+                "JOIN record r ON r.id = v.record_id WHERE v.operation_id = %(id)s AND r.key = %(own)s)",
+                {
+                    "id": operation_id,
+                    "batch": target.batch_id,
+                    "input": head.operation_id,
+                    "version": head.version_id,
+                    "kind": kind,
+                    "own": own,
+                },
+            )
+        return self.log.finish_batch(target.batch_id, {})
+
     def publish(self, documents: dict[str, str | None], **options: object) -> int:
         operation_id = self.open(**options)
         self.write(operation_id, documents)

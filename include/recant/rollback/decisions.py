@@ -85,9 +85,10 @@ def _decide_rollback(connection: Connection, selector: Mapping[str, Any], policy
         return Verdicts(selected, dependents=tuple(counted), refused=True)
     outside = {d.operation_id for d in counted}
     kept = _supporting(connection, selected, outside, reads) if policy == "safe_only" else set()
-    if not any(row["visible"] for row in rows) and not quarantined(connection, selected):
-        return Verdicts(selected)
     withdraw = {*selected, *outside} if policy == "cascade" else set(selected) - kept
+    seen = outside.union(row["id"] for row in rows if row["visible"])
+    if not withdraw & seen and not quarantined(connection, sorted(withdraw)):
+        withdraw = set()
     left, kept = outside - withdraw, set(selected) & kept
     return Verdicts(
         selected,
@@ -109,10 +110,10 @@ def _decide_narrowed(connection: Connection, selector: Selector, policy: str, re
     if policy == "refuse" and outside:
         counted = tuple(d for d in dependents if reads.include or d.certainty == "definite")
         return Verdicts(operations, dependents=counted, refused=True)
-    if reach.hidden == reach.selected and not _any_quarantined(connection, selector, reach):
-        return Verdicts(operations)
     kept = reach.leading_to(outside) if policy == "safe_only" else set()
     withdraw = reach.selected | outside if policy == "cascade" else reach.selected - kept
+    if withdraw <= reach.hidden and not _any_quarantined(connection, selector, withdraw):
+        withdraw = set()
     whole, records = reach.split(withdraw)
     left, left_records = reach.split(outside - withdraw)
     kept_whole, kept_records = reach.split(kept)
@@ -129,9 +130,12 @@ def _decide_narrowed(connection: Connection, selector: Selector, policy: str, re
     )
 
 
-def _any_quarantined(connection: Connection, selector: Selector, reach: Reach) -> bool:
-    operations = sorted({operation_id for operation_id, _ in reach.selected})
-    return bool(quarantined(connection, operations) or quarantined_records(connection, selector, operations))
+def _any_quarantined(connection: Connection, selector: Selector, targets: set[Target]) -> bool:
+    operations = sorted({operation_id for operation_id, _ in targets})
+    records = quarantined_records(connection, selector, operations)
+    return bool(quarantined(connection, operations)) or any(
+        r.target in targets or (r.operation_id, WHOLE) in targets for r in records
+    )
 
 
 def cascade(connection: Connection, selector: Selector, reads: Reads) -> Verdicts:

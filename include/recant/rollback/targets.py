@@ -99,15 +99,20 @@ class Reach:
         return target in self.selected or (target[0], WHOLE) in self.selected
 
     def leading_to(self, ends: Iterable[Target]) -> set[Target]:
-        """Those selected on which, over any number of hops, one of these was built."""
+        """Those selected on which, over any number of hops, one of these was built. An operation picked whole that is one
+        of them stays with all its records, so what those were built on stays, too.
+        """
         before: dict[Target, set[Target]] = {}
         for e in self.edges:
             before.setdefault((e["operation_id"], e["record_id"]), set()).add((e["via"], e["via_record"]))
+        live = {(e["operation_id"], e["record_id"]) for e in self.edges if e["live"]}
         found: set[Target] = set()
         todo = set(ends)
         while todo:
             found |= todo
-            todo = set().union(*(before.get(t, set()) for t in todo)) - found
+            whole = {operation_id for operation_id, record_id in todo & self.selected if record_id == WHOLE}
+            parts = {target for target in live if target[0] in whole}
+            todo = parts.union(*(before.get(t, set()) for t in todo)) - found
         return found & self.selected
 
     def record(self, target: Target) -> RecordOf:
@@ -135,7 +140,8 @@ def reach_of(connection: Connection, selector: Selector, operations: Sequence[in
     edges = connection.execute(_SQL["narrowed_edges"], bound).fetchall()
     names = {(e["operation_id"], e["record_id"]): e["source"] for e in edges if e["source"]}
     names |= {t: row["source"] for t, row in picked.items() if t[1] != WHOLE}
-    return Reach(set(targets), names, {t for t in targets if picked[t]["hidden"]}, edges)
+    seen = {_target(row, whole) for row in rows if not row["hidden"]}
+    return Reach(set(targets), names, set(targets) - seen, edges)
 
 
 def quarantined_records(connection: Connection, selector: Selector, operations: Sequence[int]) -> tuple[RecordOf, ...]:

@@ -2,219 +2,213 @@
 
 from __future__ import annotations
 
-import random
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
+import psycopg
 import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from recant.errors import Refused as DatabaseRefused
-from recant.oplog import Attribution, Selector
-from recant.rollback import verify_log
+from recant.installation.postgres import EmbeddedPostgres
+from recant.store import Database
+from tests.conftest import throwaway_database
 from tests.integration.library import Library
-from tests.semantics_model import TOMB, HasDependents, InputWithdrawn, Model, PlanStale, Refused, WriteConflict
+from tests.integration.rollback.twins import AGENTS, RECORDS, SESSIONS, Twins
 
-RECORDS = [f"r{i}" for i in range(5)]
-SESSIONS = [None, "s", "t"]
-VERBS = "open write write write publish publish rollback rollback redo abort affirm merge quarantine release restore".split()
-REFUSALS = {
-    HasDependents: "HasDependents",
-    InputWithdrawn: "InputWithdrawn",
-    WriteConflict: "WriteConflict",
-    PlanStale: "PlanStale",
+number = st.integers(0, 20)
+record = st.sampled_from(RECORDS)
+policy = st.sampled_from(["refuse", "safe_only", "cascade", "force"])
+sources = st.lists(record, min_size=1, max_size=3, unique=True)
+wide = {
+    "operations": st.lists(number, min_size=1, max_size=2),
+    "agents": st.lists(st.sampled_from(AGENTS), min_size=1, max_size=1),
+    "sessions": st.lists(st.sampled_from(["s", "t"]), min_size=1, max_size=1),
+    "touching": st.lists(record, min_size=1, max_size=1),
+    "positions": st.tuples(number, number),
+    "window": st.tuples(number, number),
 }
+one = st.one_of([st.fixed_dictionaries({name: values}) for name, values in wide.items()])
+narrow = st.fixed_dictionaries({"sources": sources})
+conditions = st.one_of(
+    one, narrow, st.builds(lambda a, b: a | b, one, narrow), st.builds(lambda a, b: a | b, one, one), st.just({})
+)
+"""By one condition or two, by document, by both; nothing given stands for everything."""
+documents = st.lists(record, min_size=1, max_size=4, unique=True)
+grounds = st.tuples(record, st.sampled_from(["affirmed", "derived", "derived", "cited"]), number)
+there_is_open = precondition(lambda self: self.twins.has("open"))
+there_is_published = precondition(lambda self: self.twins.has("published"))
 
 
-class Twins:
-    """One history, told to both. Model operations and database operations are matched by number."""
+class Histories(RuleBasedStateMachine):
+    """Every rule is a verb of the log; numbers pick among what is there."""
 
-    def __init__(self, library: Library, seed: int) -> None:
-        self.rng, self.library, self.model = random.Random(seed), library, Model()
-        self.ids: dict[int, int] = {}
-        self.written = 0
-        self.trace: list[str] = []
+    fresh: Callable[[], AbstractContextManager[Library]]
 
-    def step(self) -> None:
-        verb = self.rng.choice(VERBS)
-        getattr(self, f"do_{verb}")()
-        self.compare()
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack, self.steps = ExitStack(), 0
+        self.twins = Twins(self.stack.enter_context(type(self).fresh()))
 
-    def both(self, label: str, on_model, on_database) -> object:
-        """Runs both; a refusal must be the same refusal on both sides."""
-        self.trace.append(label)
+    @initialize(several=st.lists(documents, min_size=2, max_size=5))
+    def begin(self, several: list[list[str]]) -> None:
+        """So that there is something to take back."""
+        for n, records in enumerate(several):
+            self.write_and_publish(AGENTS[n % 2], records, [])
+
+    @rule(agent=st.sampled_from(AGENTS), session=st.sampled_from(SESSIONS), last_wins=st.integers(0, 9))
+    def open(self, agent: str, session: str | None, last_wins: int) -> None:
+        self.twins.open(agent, session, last_wins == 9)
+
+    @there_is_open
+    @rule(number=number, records=documents, retire=st.integers(0, 5))
+    def write(self, number: int, records: list[str], retire: int) -> None:
+        for name in records:
+            self.twins.write(number, name, retire == 5)
+
+    @rule(agent=st.sampled_from(AGENTS), records=documents, ground=st.lists(grounds, min_size=1, max_size=3))
+    def write_and_publish(self, agent: str, records: list[str], ground: list[tuple[str, str, int]]) -> None:
+        self.twins.open(agent, None)
+        for name in records:
+            self.twins.write(-1, name, False)
+        for name, kind, own in ground:
+            self.twins.build_on(-1, name, kind, own)
+        self.twins.publish(-1)
+
+    @there_is_open
+    @rule(number=number, ground=grounds)
+    def build_on(self, number: int, ground: tuple[str, str, int]) -> None:
+        self.twins.build_on(number, *ground)
+
+    @there_is_open
+    @rule(number=number)
+    def publish(self, number: int) -> None:
+        self.twins.publish(number)
+
+    @there_is_open
+    @rule(session=st.sampled_from(["s", "t"]))
+    def merge(self, session: str) -> None:
+        self.twins.merge(session)
+
+    @there_is_open
+    @rule(number=number)
+    def abort(self, number: int) -> None:
+        if number % 4 == 3:
+            self.twins.abort(number)
+
+    @there_is_published
+    @rule(given=conditions, policy=policy)
+    def rollback(self, given: dict[str, object], policy: str) -> None:
+        self.twins.rollback(given, policy)
+
+    @there_is_published
+    @rule(given=conditions, policy=policy)
+    def plan(self, given: dict[str, object], policy: str) -> None:
+        self.twins.plan(given, policy)
+
+    @precondition(lambda self: self.twins.plans)
+    @rule(number=number)
+    def apply(self, number: int) -> None:
+        self.twins.apply(number)
+
+    @precondition(lambda self: any(o.verdicts for o in self.twins.model.ops.values()))
+    @rule(number=number, policy=st.sampled_from(["refuse", "force"]))
+    def redo(self, number: int, policy: str) -> None:
+        self.twins.redo(number, policy)
+
+    @there_is_published
+    @rule(given=conditions)
+    def quarantine(self, given: dict[str, object]) -> None:
+        self.twins.quarantine(given)
+
+    @precondition(lambda self: any(o.kind == "quarantine" for o in self.twins.model.ops.values()))
+    @rule(given=conditions, force=st.booleans())
+    def release(self, given: dict[str, object], force: bool) -> None:
+        self.twins.release(given, force)
+
+    @there_is_published
+    @rule(number=number)
+    def restore(self, number: int) -> None:
+        if number % 2:
+            self.twins.restore(number)
+
+    @invariant()
+    def they_agree(self) -> None:
+        self.steps += 1
+        self.twins.compare(7 * self.steps)
+
+    def teardown(self) -> None:
         try:
-            expected, refusal = on_model(), None
-        except Refused as refused:
-            expected, refusal = None, REFUSALS.get(type(refused), "Refused")
-        try:
-            found = on_database()
-        except DatabaseRefused as refused:
-            told = f"{self.trace}: the model says {refusal or expected}, the database {refused!r}"
-            assert refusal == ("Refused" if type(refused).__name__ == "OperationClosed" else type(refused).__name__), (
-                told
-            )
-            return None
-        assert refusal is None, f"{self.trace}: only the model refused: {refusal}"
-        return found
+            self.twins.finish()
+        finally:
+            self.stack.close()
 
-    def some(self, life: str) -> list[int]:
-        return [o.id for o in self.model.ops.values() if o.life == life and not o.verdicts]
 
-    def do_open(self) -> None:
-        agent, session = self.rng.choice("AB"), self.rng.choice(SESSIONS)
-        number = self.model.open(agent, session)
-        self.ids[number] = self.library.open(agent, session)
-        self.trace.append(f"open {number} {session}")
+Fresh = Callable[[], AbstractContextManager[Library]]
+FLAWS = {
+    "any write passes": "CREATE OR REPLACE FUNCTION recant.raise_conflicts(p_operations bigint[], p_since bigint) "
+    "RETURNS void LANGUAGE sql AS 'SELECT'",
+    "any input passes": "CREATE OR REPLACE FUNCTION recant.raise_withdrawn_inputs(p_operations bigint[]) "
+    "RETURNS void LANGUAGE sql AS 'SELECT'",
+    "the past is forgotten": "CREATE RULE forget AS ON INSERT TO recant.visibility_history WHERE NOT new.visible "
+    "DO INSTEAD UPDATE recant.visibility_history SET visible = false WHERE operation_id = new.operation_id",
+}
+"""What a harness that compares has to notice."""
 
-    def do_write(self) -> None:
-        opened = self.some("open")
-        if not opened:
-            return self.do_open()
-        number, record = self.rng.choice(opened), self.rng.choice(RECORDS)
-        if record in self.model.ops[number].versions:
-            return None  # the database holds one version of a record per operation; a batch is retried instead
-        self.written += 1
-        value = None if self.rng.random() < 0.15 else f"value {self.written}"
-        self.both(
-            f"write {number} {record}={value}",
-            lambda: self.model.write(number, record, TOMB if value is None else value),
-            lambda: self.write(self.ids[number], {record: value}, f"w{self.written}"),
+
+def in_new_databases(postgres: EmbeddedPostgres, template: str, flaw: str = "SELECT") -> Fresh:
+    """A library in a new database, as often as asked."""
+
+    @contextmanager
+    def library() -> Iterator[Library]:
+        for dsn in throwaway_database(postgres, template=template):
+            with psycopg.connect(dsn) as connection:
+                connection.execute(flaw)
+            with Database(dsn) as database:
+                made = Library(database)
+                assert made.collection is not None
+                yield made
+
+    return library
+
+
+def run(fresh: Fresh, given: settings) -> None:
+    """All of the histories, on such databases."""
+    machine = type("Here", (Histories,), {"fresh": staticmethod(fresh)})
+    run_state_machine_as_test(machine, settings=given)
+
+
+ALWAYS_THE_SAME = settings(
+    max_examples=12,
+    stateful_step_count=40,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.generate, Phase.shrink),
+)
+NIGHTLY = settings(ALWAYS_THE_SAME, max_examples=150, stateful_step_count=80, derandomize=False, print_blob=True)
+
+
+@pytest.mark.timeout(3600)
+def test_random_histories_agree_with_the_model(postgres: EmbeddedPostgres, migrated_template: str, nightly: bool):
+    """Views, searches, states, refusals, positions and certificates are the model's after every step, whatever came before."""
+    run(in_new_databases(postgres, migrated_template), NIGHTLY if nightly else ALWAYS_THE_SAME)
+
+
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_a_flaw_is_found_out(postgres: EmbeddedPostgres, migrated_template: str, flaw: str):
+    """The same histories on a database that lacks one of its safeguards go wrong."""
+    with pytest.raises(AssertionError):
+        run(
+            in_new_databases(postgres, migrated_template, FLAWS[flaw]),
+            settings(ALWAYS_THE_SAME, phases=(Phase.generate,)),
         )
-        return None
-
-    def write(self, operation_id: int, documents: dict[str, str | None], key: str) -> None:
-        """A refused batch is tried again without the document, as a worker would: an unfinished one can't be published."""
-        try:
-            self.library.write(operation_id, documents, key=key)
-        except DatabaseRefused:
-            self.library.write(operation_id, {}, key=key)
-            raise
-
-    def do_affirm(self) -> None:
-        """The operation leaves a record alone because its content was there: a definite dependency of what it writes."""
-        opened = [n for n in self.some("open") if self.model.ops[n].versions and self.model.ops[n].session is None]
-        seen = sorted(self.model.view())
-        if not opened or not seen:
-            return
-        number, record = self.rng.choice(opened), self.rng.choice(seen)
-        head = self.model.heads(self.model.visible())[record]
-        version = next(iter(self.model.ops[number].versions.values()))
-        version.inputs[record, head.op] = "derived"
-        self.library.affirm(self.ids[number], record)
-        self.trace.append(f"affirm {number} {record} of {head.op}")
-
-    def do_publish(self) -> None:
-        opened = self.some("open")
-        if opened:
-            number = self.rng.choice(opened)
-            self.both(
-                f"publish {number}",
-                lambda: self.model.publish(number),
-                lambda: self.library.log.publish(self.ids[number]),
-            )
-
-    def do_merge(self) -> None:
-        session = self.rng.choice(["s", "t"])
-        opened = [n for n in self.some("open") if self.model.ops[n].session == session]
-        if opened:
-            ids = [self.ids[n] for n in opened]
-            self.both(f"merge {opened}", lambda: self.model.publish(*opened), lambda: self.library.log.publish(*ids))
-
-    def do_abort(self) -> None:
-        opened = self.some("open")
-        if opened and self.rng.random() < 0.3:
-            number = self.rng.choice(opened)
-            self.both(
-                f"abort {number}",
-                lambda: self.model.abort(number),
-                lambda: self.library.log.abort(self.ids[number], "no"),
-            )
-
-    def do_rollback(self) -> None:
-        published = [n for n in self.some("published") if self.model.ops[n].versions]
-        if not published:
-            return
-        picked = self.rng.sample(published, min(len(published), self.rng.choice([1, 1, 2])))
-        policy = self.rng.choice(["refuse", "safe_only", "cascade", "force"])
-        selector = Selector(operations=tuple(self.ids[n] for n in picked))
-        plan = lambda: self.library.rollback.plan(selector, policy=policy, agent="x")  # noqa: E731
-        self.control(
-            f"{policy} {picked}",
-            lambda: self.model.rollback(set(picked), policy),
-            lambda: self.library.rollback.run(plan(), Attribution("x")),
-        )
-
-    def pick(self) -> tuple[list[int], Selector]:
-        published = [n for n in self.some("published") if self.model.ops[n].versions]
-        picked = self.rng.sample(published, min(len(published), self.rng.choice([1, 1, 2])))
-        return picked, Selector(operations=tuple(self.ids[n] for n in picked))
-
-    def do_quarantine(self) -> None:
-        picked, selector = self.pick()
-        if picked:
-            self.control(
-                f"quarantine {picked}",
-                lambda: self.model.quarantine(set(picked)),
-                lambda: self.library.rollback.quarantine(selector, Attribution("x")),
-            )
-
-    def do_release(self) -> None:
-        picked, selector = self.pick()
-        force = self.rng.random() < 0.5
-        if picked:
-            self.control(
-                f"release {picked} {force}",
-                lambda: self.model.release(picked, force),
-                lambda: self.library.rollback.release(selector, Attribution("x"), "force" if force else "refuse"),
-            )
-
-    def do_restore(self) -> None:
-        if self.rng.random() < 0.5 and self.model.position:
-            position = self.rng.randint(0, self.model.position)
-            then = self.model.view(position)
-            self.control(
-                f"restore {position}",
-                lambda: self.model.restore(position),
-                lambda: self.library.rollback.restore("library", position, Attribution("x")),
-            )
-            assert self.library.view() == then
-
-    def do_redo(self) -> None:
-        controls = [o.id for o in self.model.ops.values() if o.verdicts]
-        if controls:
-            number = self.rng.choice(controls)
-            policy = self.rng.choice(["refuse", "refuse", "force"])
-            self.control(
-                f"redo {number} {policy}",
-                lambda: self.model.redo(number, policy),
-                lambda: self.library.rollback.redo(self.ids[number], Attribution("x"), policy),
-            )
-
-    def control(self, label: str, on_model, on_database) -> None:
-        before = set(self.model.ops)
-        report = self.both(label, on_model, on_database)
-        made = set(self.model.ops) - before
-        if report is None:
-            return
-        assert report.applied == bool(made), f"{self.trace}: {report.message}"
-        if made:
-            self.ids[made.pop()] = report.rollback_operation_id
-            assert report.certificate.verified, self.trace
-
-    def compare(self) -> None:
-        named = {TOMB: None}
-        for session in SESSIONS:
-            wanted = {r: named.get(v, v) for r, v in self.model.view(session=session).items()}
-            assert self.library.view(session=session) == wanted, self.trace
-        states = {self.ids[n]: self.model.state(n) for n in self.ids}
-        assert {o.operation_id: o.state for o in self.library.log.find(limit=1000)} == states, self.trace
-        assert self.library.log.position() == self.model.position
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_random_histories_agree_with_the_model(library: Library, seed: int):
-    """Views, states, refusals and positions are the model's after every step; the past and the log check out at the end."""
-    twins = Twins(library, seed)
-    for _ in range(45):
-        twins.step()
-    for position in range(twins.model.position + 1):
-        assert library.view(position) == twins.model.view(position)
-    assert verify_log(library.database).ok
