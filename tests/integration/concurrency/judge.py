@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recant.rollback import verify_log
 from recant.store import Database
-from tests.integration.concurrency.stress import Documents, Told
+from tests.integration.concurrency.stress import Documents, Target, Told
 from tests.integration.replay import Entry, Replay, State, replay
 
 
@@ -36,9 +36,14 @@ def _not_as_told(log: Replay, told: Told) -> list[str]:
     wrong += [f"operation {e.id} was given up, and is published" for e in log.entries if e.id in set(told.aborted)]
     wrong += [f"operation {e.id} was published, and nobody was told" for e in log.entries if _is_untold(e, told)]
     for position, withdrawn in told.withdrawn.items():
-        if position not in at or {i for i, shows in at[position].verdicts.items() if not shows} != set(withdrawn):
+        if position not in at or _hidden_by(at[position]) != withdrawn:
             wrong.append(f"the rollback at {position} took back something else than {withdrawn}")
     return wrong
+
+
+def _hidden_by(entry: Entry) -> set[Target]:
+    records = {pair for pair, shows in entry.record_verdicts.items() if not shows}
+    return {(i, None) for i, shows in entry.verdicts.items() if not shows} | records
 
 
 def _is_untold(entry: Entry, told: Told) -> bool:

@@ -34,6 +34,7 @@ REFUSALS = (WriteConflict, InputWithdrawn, PlanStale, HasDependents)
 LATE = (OperationClosed, StaleBatch)
 """What a worker is told whose operation went on without it."""
 POLICIES = ["refuse", "refuse", "safe_only", "cascade", "force"]
+Target = tuple[int, int | None]
 Documents = dict[str, tuple[int, tuple[str, ...]]]
 
 
@@ -56,8 +57,8 @@ class Told:
 
     published: dict[int, int] = field(default_factory=dict)
     """Operations by position."""
-    withdrawn: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    """By a rollback's position: what it said it took back."""
+    withdrawn: dict[int, set[Target]] = field(default_factory=dict)
+    """By a rollback's position: what it said it took back, operations and records of operations."""
     aborted: list[int] = field(default_factory=list)
     observations: list[tuple[int, Documents]] = field(default_factory=list)
     """The position that a search gave as its own, and what it showed."""
@@ -161,7 +162,9 @@ class Stress:
         if controls and rng.random() < 0.4:
             plan = library.rollback.plan_redo(rng.choice(controls), policy=policy, agent="taker")
         elif writes:
-            picked = Selector(operations=tuple(rng.sample(writes, min(len(writes), rng.randint(1, 2)))))
+            operations = tuple(rng.sample(writes, min(len(writes), rng.randint(1, 2))))
+            sources = tuple(rng.sample(SOURCES, 8)) if rng.random() < 0.4 else ()
+            picked = Selector(operations=operations, sources=sources)
             plan = library.rollback.plan(picked, policy=policy, agent="taker")
         else:
             return
@@ -169,7 +172,8 @@ class Stress:
         if report.applied and report.position is not None:
             assert report.certificate is not None
             assert report.certificate.verified, report.certificate
-            self.told.withdrawn[report.position] = report.plan.withdraw
+            records = {(record.operation_id, record.record_id) for record in report.plan.withdraw_records}
+            self.told.withdrawn[report.position] = {(i, None) for i in report.plan.withdraw} | records
 
     def read(self, library: ChunkyLibrary, rng: random.Random) -> None:
         """Everything that an exact search finds, by document."""

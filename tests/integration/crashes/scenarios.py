@@ -59,6 +59,13 @@ def rolled_back(library: Library) -> Facts:
     return facts | {"control": library.rollback.run(plan, BY).rollback_operation_id or 0}
 
 
+def rolled_back_by_document(library: Library) -> Facts:
+    """One document is withdrawn of every operation."""
+    facts = history(library)
+    plan = library.rollback.plan(Selector(sources=("d",)), policy="cascade", agent="x")
+    return facts | {"control": library.rollback.run(plan, BY).rollback_operation_id or 0}
+
+
 def in_quarantine(library: Library) -> Facts:
     """The second operation is held back."""
     facts = history(library)
@@ -97,6 +104,12 @@ def rollback(library: Library, facts: Facts) -> None:
     library.rollback.run(plan, BY)
 
 
+def rollback_of_documents(library: Library, facts: Facts) -> None:
+    """One document goes, of every operation; what else they wrote stays."""
+    plan = library.rollback.plan(Selector(sources=("d",)), policy="cascade", agent="x")
+    library.rollback.run(plan, BY)
+
+
 def redo(library: Library, facts: Facts) -> None:
     """What the rollback hid is seen again."""
     library.rollback.redo(facts["control"], BY)
@@ -123,7 +136,9 @@ SCENARIOS = {
     "merge": Scenario(two_of_a_session, merge),
     "abort": Scenario(written, abort),
     "rollback": Scenario(history, rollback),
+    "rollback of documents": Scenario(history, rollback_of_documents),
     "redo": Scenario(rolled_back, redo),
+    "redo of documents": Scenario(rolled_back_by_document, redo),
     "quarantine": Scenario(history, quarantine),
     "release": Scenario(in_quarantine, release),
     "restore": Scenario(history, restore),
