@@ -26,7 +26,7 @@ from tests.integration.rollback.twins import AGENTS, RECORDS, SESSIONS, Twins
 
 number = st.integers(0, 20)
 record = st.sampled_from(RECORDS)
-policy = st.sampled_from(["refuse", "safe_only", "cascade", "force"])
+policy = st.sampled_from(["refuse", "refuse", "safe_only", "cascade", "force"])
 sources = st.lists(record, min_size=1, max_size=3, unique=True)
 wide = {
     "operations": st.lists(number, min_size=1, max_size=2),
@@ -39,8 +39,9 @@ wide = {
 one = st.one_of([st.fixed_dictionaries({name: values}) for name, values in wide.items()])
 narrow = st.fixed_dictionaries({"sources": sources})
 conditions = st.one_of(
-    one, narrow, st.builds(lambda a, b: a | b, one, narrow), st.builds(lambda a, b: a | b, one, one), st.just({})
-)
+    one, narrow, st.builds(lambda a, b: a | b, one, narrow), one, narrow, st.builds(lambda a, b: a | b, one, one), one,
+    narrow, st.just({}),
+)  # fmt: skip
 """By one condition or two, by document, by both; nothing given stands for everything."""
 documents = st.lists(record, min_size=1, max_size=4, unique=True)
 grounds = st.tuples(record, st.sampled_from(["affirmed", "derived", "derived", "cited"]), number)
