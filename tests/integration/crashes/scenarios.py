@@ -10,6 +10,7 @@ import psycopg
 
 from recant.errors import OperationClosed
 from recant.oplog import Attribution, Selector
+from recant.sessions import Sessions
 from tests.integration.library import Library
 
 Facts = dict[str, int]
@@ -46,6 +47,7 @@ def written(library: Library) -> Facts:
 def two_of_a_session(library: Library) -> Facts:
     """Two open operations of one session, the second over the first."""
     facts = history(library)
+    Sessions(library.database).open("s", agent="writer", explore=True)
     for name, documents in (("earlier", {"a": "a s", "e": "e s"}), ("later", {"a": "a t", "d": None})):
         facts[name] = library.open("writer", session="s")
         library.write(facts[name], documents)
@@ -88,9 +90,13 @@ def publish(library: Library, facts: Facts) -> None:
 
 
 def merge(library: Library, facts: Facts) -> None:
-    """All of a session at once."""
-    with suppress(OperationClosed):
-        library.log.publish(facts["earlier"], facts["later"])
+    """All of a session at once; merging again finds nothing open."""
+    Sessions(library.database).merge("s")
+
+
+def discard(library: Library, facts: Facts) -> None:
+    """None of it."""
+    Sessions(library.database).discard("s")
 
 
 def abort(library: Library, facts: Facts) -> None:
@@ -134,6 +140,7 @@ SCENARIOS = {
     "write": Scenario(history, write),
     "publish": Scenario(written, publish),
     "merge": Scenario(two_of_a_session, merge),
+    "discard": Scenario(two_of_a_session, discard),
     "abort": Scenario(written, abort),
     "rollback": Scenario(history, rollback),
     "rollback of documents": Scenario(history, rollback_of_documents),

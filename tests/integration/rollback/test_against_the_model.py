@@ -100,6 +100,12 @@ class Histories(RuleBasedStateMachine):
         self.twins.merge(session)
 
     @there_is_open
+    @rule(session=st.sampled_from(["s", "t"]), sure=st.integers(0, 3))
+    def discard(self, session: str, sure: int) -> None:
+        if sure == 3:
+            self.twins.discard(session)
+
+    @there_is_open
     @rule(number=number)
     def abort(self, number: int) -> None:
         if number % 4 == 3:

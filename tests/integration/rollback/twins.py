@@ -12,6 +12,7 @@ from recant.oplog import Attribution, Selector
 from recant.rollback import Plan as DatabasePlan
 from recant.rollback import RollbackReport, verify_log
 from recant.search import Searcher
+from recant.sessions import Sessions
 from tests.integration.library import Library
 from tests.integration.replay import replay
 from tests.semantics_model import (
@@ -93,10 +94,14 @@ class Twins:
             self.both(lambda: self.model.publish(chosen), lambda: self.library.log.publish(self.ids[chosen]))
 
     def merge(self, session: str) -> None:
-        opened = [n for n in self._of("open") if self.model.ops[n].session == session]
-        if opened:
-            ids = [self.ids[n] for n in opened]
-            self.both(lambda: self.model.publish(*opened), lambda: self.library.log.publish(*ids))
+        if opened := sorted(self.model.own(session)):
+            sessions = Sessions(self.library.database)
+            self.both(lambda: self.model.publish(*opened), lambda: sessions.merge(session))
+
+    def discard(self, session: str) -> None:
+        if opened := sorted(self.model.own(session)):
+            sessions = Sessions(self.library.database)
+            self.both(lambda: self.model.abort(*opened), lambda: sessions.discard(session))
 
     def abort(self, number: int) -> None:
         if opened := self._of("open"):
