@@ -32,7 +32,7 @@ from tests.semantics_model import (
     WriteConflict,
 )
 
-RECORDS = [f"r{i}" for i in range(5)]
+RECORDS = [f"r{i}" for i in range(6)]
 AGENTS = ["A", "B"]
 SESSIONS = [None, "s", "t"]
 NAMED = (HasDependents, InputWithdrawn, WriteConflict, PlanStale, PastHorizon)
@@ -88,6 +88,15 @@ class Twins:
         self.model.build_on(chosen, record, kind, owned)
         self.library.build_on(self.ids[chosen], record, kind, owned or None)
 
+    def write_and_publish(self, agent: str, records: list[str], grounds: list[tuple[str, str, int]]) -> None:
+        """One operation from its opening to its publishing."""
+        self.open(agent, None)
+        for record in records:
+            self.write(-1, record, False)
+        for ground in grounds:
+            self.build_on(-1, *ground)
+        self.publish(-1)
+
     def publish(self, number: int) -> None:
         if opened := self._of("open"):
             chosen = pick(opened, number)
@@ -98,10 +107,20 @@ class Twins:
             sessions = Sessions(self.library.database)
             self.both(lambda: self.model.publish(*opened), lambda: sessions.merge(session))
 
+    def discard_or_not(self, session: str, sure: bool) -> None:
+        """Seldom: it ends much of what a history is about."""
+        if sure:
+            self.discard(session)
+
     def discard(self, session: str) -> None:
         if opened := sorted(self.model.own(session)):
             sessions = Sessions(self.library.database)
             self.both(lambda: self.model.abort(*opened), lambda: sessions.discard(session))
+
+    def abort_or_not(self, number: int, sure: bool) -> None:
+        """Seldom: it ends much of what a history is about."""
+        if sure:
+            self.abort(number)
 
     def abort(self, number: int) -> None:
         if opened := self._of("open"):
@@ -162,6 +181,11 @@ class Twins:
             lambda: self.model.release(selection, force),
             lambda: self.library.rollback.release(selector, BY, "force" if force else "refuse"),
         )
+
+    def restore_or_not(self, number: int, sure: bool) -> None:
+        """Seldom: it ends much of what a history is about."""
+        if sure:
+            self.restore(number)
 
     def restore(self, number: int) -> None:
         """Afterwards everything is as it was then."""
