@@ -240,7 +240,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = recant, public, pg_temp A
 $$;
 
 -- Versions whose payload may go with this horizon. They are of aborted operations, or published by then, and seen
--- neither at any position from the horizon to now, nor at a tag, nor perhaps by an open plan.
+-- neither at any position from the horizon to now, nor at a tag, nor perhaps by an open plan. Watermarks are a few bytes
+-- and stay: were they gone, no ingest before the horizon could be taken back, even one that had only added documents.
 CREATE FUNCTION find_reclaimable(p_horizon bigint) RETURNS SETOF bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
   WITH kept (version_id) AS MATERIALIZED (
@@ -252,8 +253,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = recant, public, pg_temp A
     UNION ALL
     SELECT planned_versions()
   )
-  SELECT v.version_id FROM version v JOIN operation o ON o.id = v.operation_id
-  WHERE (o.life = 'aborted' OR o.position <= p_horizon) AND v.payload <> 'reclaimed'
+  SELECT v.version_id FROM version v JOIN operation o ON o.id = v.operation_id JOIN record r ON r.id = v.record_id
+  WHERE r.kind <> 'watermark' AND (o.life = 'aborted' OR o.position <= p_horizon) AND v.payload <> 'reclaimed'
     AND NOT EXISTS (SELECT FROM kept k WHERE k.version_id = v.version_id)
 $$;
 
@@ -379,7 +380,6 @@ BEGIN
     WHERE x.before < p_chunks);
   SELECT d.chunks, d.embeddings INTO chunks, used FROM delete_chunks(doomed) d;
   DELETE FROM document_version WHERE version_id = ANY (doomed);
-  DELETE FROM watermark WHERE version_id = ANY (doomed);
   DELETE FROM reclaim_work WHERE version_id = ANY (doomed);
   versions := cardinality(doomed);
   embeddings := delete_unused_embeddings(used);
