@@ -109,6 +109,28 @@ BEGIN
   SELECT count(*), coalesce(array_agg(DISTINCT g.embedding_id), '{}') INTO chunks, embeddings FROM gone g;
 END $$;
 
+-- Locks the rows of the open operations that wrote a record, by id, as whoever publishes them does. One that is over by the
+-- time its lock comes is let go again: held on to, it would stand in the way of a rollback that has the log's lock.
+CREATE FUNCTION lock_open_writers(p_record bigint) RETURNS bigint[]
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
+DECLARE
+  writers bigint[];
+BEGIN
+  LOOP
+    BEGIN
+      writers := ARRAY(SELECT o.id FROM operation o WHERE o.life = 'open' AND EXISTS (
+        SELECT FROM version v WHERE v.operation_id = o.id AND v.record_id = p_record));
+      PERFORM FROM operation WHERE id = ANY (writers) ORDER BY id FOR UPDATE;
+      IF EXISTS (SELECT FROM operation WHERE id = ANY (writers) AND life <> 'open') THEN
+        RAISE EXCEPTION 'one of them was published or aborted meanwhile' USING ERRCODE = 'serialization_failure';
+      END IF;
+      RETURN writers;
+    EXCEPTION WHEN serialization_failure THEN
+      NULL;
+    END;
+  END LOOP;
+END $$;
+
 -- Destroys the payload of every version of a document, open operations' too. Its record, versions and hashes stay. No
 -- row: there is nothing left to destroy. Locks: storage, then the rows of open operations by id (whoever appends to them
 -- or publishes them holds those), then the log. An operation that wrote the document between the last two is taken along
@@ -129,13 +151,13 @@ BEGIN
     RAISE EXCEPTION 'recant writes under READ COMMITTED only' USING ERRCODE = 'RC001';
   END IF;
   PERFORM pg_advisory_xact_lock(7241169, 3);
-  opened := ARRAY(SELECT o.id FROM operation o WHERE o.life = 'open' AND EXISTS (
-    SELECT FROM version v WHERE v.operation_id = o.id AND v.record_id = p_record) ORDER BY o.id FOR UPDATE);
+  opened := lock_open_writers(p_record);
   PERFORM lock_log();
   opened := opened || ARRAY(SELECT o.id FROM operation o WHERE o.life = 'open' AND EXISTS (
     SELECT FROM version v WHERE v.operation_id = o.id AND v.record_id = p_record) FOR UPDATE SKIP LOCKED);
   doomed := ARRAY(SELECT v.version_id FROM version v JOIN operation o ON o.id = v.operation_id
                   WHERE v.record_id = p_record AND (o.life <> 'open' OR o.id = ANY (opened)));
+  PERFORM FROM reclaim_work w WHERE w.version_id = ANY (doomed) ORDER BY w.version_id FOR UPDATE;  -- whoever frees them is done first
   SELECT d.chunks, d.embeddings INTO chunks, used FROM delete_chunks(doomed) d;
   UPDATE document_version SET title = NULL, attributes = '{}', source_hash = none, fingerprint = none WHERE version_id = ANY (doomed);
   UPDATE version SET payload = 'erased' WHERE version_id = ANY (doomed) AND NOT tombstone AND payload = 'kept';
@@ -218,7 +240,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = recant, public, pg_temp A
 $$;
 
 -- Versions whose payload may go with this horizon. They are of aborted operations, or published by then, and seen
--- neither at any position from the horizon to now, nor at a tag, nor perhaps by an open plan.
+-- neither at any position from the horizon to now, nor at a tag, nor perhaps by an open plan. Watermarks are a few bytes
+-- and stay: were they gone, no ingest before the horizon could be taken back, even one that had only added documents.
 CREATE FUNCTION find_reclaimable(p_horizon bigint) RETURNS SETOF bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
   WITH kept (version_id) AS MATERIALIZED (
@@ -230,8 +253,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = recant, public, pg_temp A
     UNION ALL
     SELECT planned_versions()
   )
-  SELECT v.version_id FROM version v JOIN operation o ON o.id = v.operation_id
-  WHERE (o.life = 'aborted' OR o.position <= p_horizon) AND v.payload <> 'reclaimed'
+  SELECT v.version_id FROM version v JOIN operation o ON o.id = v.operation_id JOIN record r ON r.id = v.record_id
+  WHERE r.kind <> 'watermark' AND (o.life = 'aborted' OR o.position <= p_horizon) AND v.payload <> 'reclaimed'
     AND NOT EXISTS (SELECT FROM kept k WHERE k.version_id = v.version_id)
 $$;
 
@@ -357,7 +380,6 @@ BEGIN
     WHERE x.before < p_chunks);
   SELECT d.chunks, d.embeddings INTO chunks, used FROM delete_chunks(doomed) d;
   DELETE FROM document_version WHERE version_id = ANY (doomed);
-  DELETE FROM watermark WHERE version_id = ANY (doomed);
   DELETE FROM reclaim_work WHERE version_id = ANY (doomed);
   versions := cardinality(doomed);
   embeddings := delete_unused_embeddings(used);
@@ -402,7 +424,7 @@ END $$;
 
 REVOKE ALL ON FUNCTION horizon_position(), require_answerable(bigint), create_tag(text, bigint, text, text), drop_tag(text),
   record_destruction(text, integer, text, text, text, uuid, text, jsonb, jsonb, jsonb, jsonb), delete_unused_embeddings(bigint[]),
-  delete_chunks(bigint[]), erase_document(bigint, text, text, text, uuid, text, jsonb, jsonb, jsonb), head_versions(bigint),
+  delete_chunks(bigint[]), lock_open_writers(bigint), erase_document(bigint, text, text, text, uuid, text, jsonb, jsonb, jsonb), head_versions(bigint),
   flipped_head_versions(bigint), planned_versions(), find_reclaimable(bigint), effective_horizon(bigint), reclaim_stamp(bigint),
   mark_reclaimable(bigint, text), reclaim_versions(bigint, text, text, text, uuid, text, jsonb, jsonb, text),
   reclaimed_datasets(text, bigint[]), preview_reclaim(bigint), free_reclaimed(integer, integer), sweep_embeddings(bigint, integer),

@@ -282,6 +282,34 @@ def test_an_erasure_during_a_publish_comes_after_it(library: Library, storage: S
     assert (done[0].versions, done[0].position, library.view()) == (1, 2, {})
 
 
+def test_an_erasure_does_not_stand_in_the_way_of_a_rollback(library: Library, storage: Storage) -> None:
+    """An operation that was published while the erasure waited for it is let go before the log's lock is asked for."""
+    opened = library.open()
+    write(library, opened, {"a": "secret"})
+    done: list[Erasure] = []
+    undone: list[Row] = []
+
+    def take_back() -> None:
+        with library.database.transaction() as connection:
+            connection.execute("SELECT lock_log()")
+            time.sleep(0.5)
+            plan = library.rollback.plan(Selector(operations=(opened,)), agent="x")
+            undone.extend(connection.execute(ROLLBACK["apply_verdicts"], library.rollback._verdicts(plan, KEEPER)))
+
+    erasing = Thread(target=lambda: done.append(storage.erase("a", KEEPER)), daemon=True)
+    undoing = Thread(target=take_back, daemon=True)
+    with library.database.transaction() as connection:
+        connection.execute("SELECT publish_operations(ARRAY[%s::bigint])", [opened])
+        erasing.start()
+        undoing.start()
+        wait_for_the_lock(library)
+        time.sleep(0.2)
+    for thread in (erasing, undoing):
+        thread.join(30)
+    assert (undone[0]["position"], done[0].position, library.view()) == (2, 3, {})
+    assert_whole(library)
+
+
 def wait_for_the_lock(library: Library) -> None:
     """Until somebody waits for the log's lock."""
     for _ in range(1_000):

@@ -368,3 +368,27 @@ def seen(library: Library) -> dict[str, str]:
     """What is seen now, by the function that scans."""
     found = rows(library, "SELECT h.key, c.text FROM heads_at(NULL, NULL) h JOIN chunk c USING (version_id)")
     return {row["key"]: row["text"] for row in found}
+
+
+def test_an_ingest_that_only_added_can_be_taken_back_past_the_horizon(library: Library, storage: Storage) -> None:
+    """The watermark that it had moved is there to be seen again."""
+    ingest(library, {"a": "one"})
+    second = ingest(library, {"b": "one"})
+    library.publish({"a": "two"})
+    library.publish({"a": "three"})
+    assert reclaim(storage, 4).versions == 2
+    take_back(library, second)
+    assert library.view() == {"a": "three"}
+    assert verify_log(library.database).ok
+
+
+def ingest(library: Library, documents: dict[str, str | None]) -> int:
+    """With the watermark of their origin, as an ingest leaves it."""
+    operation_id = library.open()
+    target = library.begin(operation_id)
+    library.append(target, documents)
+    with library.database.transaction() as connection:
+        library.corpus.mark_origins(connection, target, ["test"])
+    library.log.finish_batch(target.batch_id, {"documents": len(documents)})
+    library.log.publish(operation_id)
+    return operation_id
