@@ -146,11 +146,14 @@ class KnowledgeBase:
         limit: int = 10,
         as_of: Moment | None = None,
         session: str | None = None,
+        agent: str | None = None,
         filters: Mapping[str, str | list[str]] | None = None,
     ) -> SearchResult:
         """The chunks nearest in meaning among those that are seen: now, in a session, or as of a position, tag or time.
 
-        Raises UnknownCollection, UsageError; PastHorizon where what was seen then has been reclaimed.
+        What a session is shown is recorded before it is returned: if it is taken back later, what the session wrote
+        next is named as possibly built on it. Raises UnknownCollection, UsageError; PastHorizon where what was seen then
+        has been reclaimed.
         """
         _require_mode(mode)
         given = {
@@ -158,6 +161,7 @@ class KnowledgeBase:
             "limit": limit,
             "as_of": self._as_of(as_of),
             "session": session,
+            "agent": self.settings.agent if agent is None else agent,
         }
         return self._searcher.search(query, filters=dict(filters or {}), **given)  # type: ignore[arg-type]
 
@@ -166,6 +170,7 @@ class KnowledgeBase:
         _require_mode(mode)
         collection = self._named(options.pop("collection", None))
         options["as_of"] = self._as_of(options.get("as_of"))
+        options.setdefault("agent", self.settings.agent)
         return self._searcher.search_batch(queries, collection=collection, **options)
 
     def log(self, selector: Selector | None = None, *, limit: int = 50) -> list[Operation]:

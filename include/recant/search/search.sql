@@ -21,6 +21,11 @@ WHERE c.name = %(collection)s::text
 SELECT name FROM collection ORDER BY name
 
 
+-- name: record_search
+-- What a session is about to be shown: for each hit, the operation and the record of its version, best first.
+SELECT record_search(%(session)s, %(agent)s, %(collection_id)s, %(query)s, %(position)s, %(operations)s::bigint[], %(records)s::bigint[])
+
+
 -- name: count_parts
 -- Chunks of a collection that were ever published by a position, seen or not, as its document versions count them;
 -- counting ends at a limit of documents.

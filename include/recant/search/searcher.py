@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from recant.errors import DimensionMismatch, UsageError
+from recant.search.evidence import reader
 from recant.search.filters import Filters, compile_filters
 from recant.search.nearest import Neighbourhood, candidate_count, is_full
 from recant.search.ranking import is_settled, rank, shown_score
@@ -36,34 +38,45 @@ class Searcher:
 
     def search(
         self, query: str | None, *, vector: NDArray[np.floating[Any]] | None = None, collection: str, limit: int = 10,
-        as_of: int | None = None, session: str | None = None, filters: Filters | None = None,
+        as_of: int | None = None, session: str | None = None, agent: str | None = None, filters: Filters | None = None,
     ) -> SearchResult:  # fmt: skip
         """The `limit` (1 to 1,000) chunks nearest to the query, or to `vector` (any length but zero) when it is given.
 
         `as_of` a position: what was seen then, ranked by today's quality. `session`: its own open operations on top of
-        the latest; nothing more with `as_of`. `filters`: see `recant.search.filters`. The snapshot and the position
-        belong together. Raises UsageError, UnknownCollection, DimensionMismatch.
+        the latest; nothing more with `as_of`. What a session is shown, and `agent` who searched, is recorded before it
+        is returned. `filters`: see `recant.search.filters`. The snapshot and the position belong together. Raises
+        UsageError, UnknownCollection, DimensionMismatch.
         """
         _check(limit)
-        condition = compile_filters(filters)
+        condition, reads = compile_filters(filters), reader(session, agent)
         wanted = self._vector_of(query, vector)
         with self._database.snapshot() as connection:
-            return self._answer(self._around(connection, collection, as_of, session, condition), query, wanted, limit)
+            around = self._around(connection, collection, as_of, session, condition)
+            result = self._answer(around, query, wanted, limit)
+        if reads is not None:
+            with self._database.statements() as connection:
+                reads.record(connection, around.scope, result)
+        return result
 
     def search_batch(
         self, queries: Iterable[str], *, collection: str, limit: int = 10, as_of: int | None = None,
-        session: str | None = None, filters: Filters | None = None,
+        session: str | None = None, agent: str | None = None, filters: Filters | None = None,
     ) -> Iterator[SearchResult]:  # fmt: skip
         """One result a query, in their order, all of one snapshot and so of one position, each as soon as it is known.
 
-        Takes queries as it goes. Raises as `search` does, for a bad query when its turn comes.
+        Takes queries as it goes. What a session is shown is recorded result by result, on a connection that no pool has
+        to have left over. Raises as `search` does, for a bad query when its turn comes.
         """
         _check(limit)
-        condition = compile_filters(filters)
-        with self._database.snapshot() as connection:
+        condition, reads = compile_filters(filters), reader(session, agent)
+        recorder = nullcontext() if reads is None else self._database.connection()
+        with self._database.snapshot() as connection, recorder as record_on:
             around = self._around(connection, collection, as_of, session, condition)
             for query in queries:
-                yield self._answer(around, query, self._vector_of(query, None), limit)
+                result = self._answer(around, query, self._vector_of(query, None), limit)
+                if reads is not None and record_on is not None:
+                    reads.record(record_on, around.scope, result)
+                yield result
 
     def _vector_of(self, query: str | None, vector: NDArray[np.floating[Any]] | None) -> NDArray[np.float32]:
         if vector is None:

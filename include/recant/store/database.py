@@ -69,6 +69,12 @@ class Database:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield connection
 
+    @contextmanager
+    def statements(self) -> Iterator[Connection]:
+        """A connection on which each statement is a transaction of its own, committed in the same round trip."""
+        with translated(), self._connections().connection() as connection:
+            yield connection
+
     def connection(self) -> AbstractContextManager[Connection]:
         """A connection in autocommit, of its own, for LISTEN and upkeep. Closed at the end."""
         return self._single()
