@@ -16,7 +16,7 @@ from recant.settings import Settings, read_settings
 from recant.store import Database
 
 if TYPE_CHECKING:
-    from recant.corpus import CollectionInfo
+    from recant.corpus import Citation, CollectionInfo
     from recant.embedding import Embedder
     from recant.ingestion.pipeline import Ingestion, Progress
     from recant.ingestion.request import IngestReport
@@ -116,6 +116,7 @@ class KnowledgeBase:
         run: str | None = None,
         message: str = "",
         policy: str = "strict",
+        based_on: Iterable[Citation] = (),
         hold: bool = False,
         hold_seconds: float | None = None,
         progress: Progress | None = None,
@@ -126,12 +127,13 @@ class KnowledgeBase:
         seen in the session only; after `hold_seconds` (default: seven days) upkeep aborts it.
 
         If the operation is reverted, its documents and chunks are invisible as well, and what they had superseded is
-        seen again. Raises GateFailed, WriteConflict, InputWithdrawn, LimitExceeded, UsageError; the operation is aborted
-        then.
+        seen again. `based_on` names what it was made from, chunks by id (`hit.chunk_id`) or documents by source: if
+        that is to be taken back, this operation is a definite dependent of it. Raises GateFailed, WriteConflict,
+        InputWithdrawn, LimitExceeded, UsageError; the operation is aborted then.
         """
         from recant.ingestion.request import IngestRequest
 
-        request = IngestRequest(tuple(sources), self._named(collection), policy)
+        request = IngestRequest(tuple(sources), self._named(collection), policy, based_on=tuple(based_on))
         who = self.attribution(agent=agent, session=session, run=run, message=message)
         held = hold or self.sessions.explores(session)
         seconds = HOLD_LEASE_SECONDS if hold_seconds is None else hold_seconds

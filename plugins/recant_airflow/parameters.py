@@ -13,6 +13,9 @@ SOURCE = r"^((/|~/|dist:.|https?://(?![^/?#]*@).).*)?$"
 Empty ones are what the form makes of blank lines: passed over, as long as there is another.
 """
 
+CITATION = r"^(\d{1,19}|(/|~/|dist:.|https?://(?![^/?#]*@).).*)?$"
+"""A chunk's id, or a source."""
+
 FILLED = {"contains": {"minLength": 1}}
 
 MOMENT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?$"
@@ -85,6 +88,18 @@ def policy_param() -> Param:
     )
 
 
+def based_on_param() -> Param:
+    """What the documents were made from."""
+    return Param(
+        None,
+        type=["null", "array"],
+        items={"type": "string", "pattern": CITATION, "maxLength": 2000},
+        title="Based on",
+        description="What the documents were made from, one a line: the id of a chunk that a search found, or the source "
+        "of a document in the collection. If that is to be taken back, this operation depends on it.",
+    )
+
+
 def documents_per_batch_param() -> Param:
     """Size of a mapped task's share."""
     return Param(
@@ -124,5 +139,6 @@ def ingestion_params(*, agent: str, sources: list[str] | None = None) -> dict[st
         "session": session_param(),
         "message": message_param("operation"),
         "policy": policy_param(),
+        "based_on": based_on_param(),
         "documents_per_batch": documents_per_batch_param(),
     }

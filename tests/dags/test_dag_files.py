@@ -72,6 +72,7 @@ def test_every_task_is_tried_again(dag_bag):
         ("ingest_documents", {"sources": ["/docs"], "collection": "No Spaces"}, "collection"),
         ("ingest_documents", {"sources": ["/docs"], "policy": "careless"}, "policy"),
         ("ingest_documents", {"sources": ["/docs"], "agent": ""}, "agent"),
+        ("ingest_documents", {"sources": ["/docs"], "based_on": ["docs/relative.md"]}, "based_on"),
         ("ingest_documents", {"sources": ["/docs"], "documents_per_batch": 0}, "documents_per_batch"),
         ("rollback_knowledge", {"operations": ["all"]}, "operations"),
         ("rollback_knowledge", {"operations": [0]}, "operations"),
@@ -94,7 +95,7 @@ def test_a_bad_value_is_refused_before_anything_runs(api, known_dags, dag_id, co
     ("dag_id", "conf"),
     [
         ("ingest_documents", {"sources": ["/data/docs", "~/notes/**/*.md", "dist:*", "https://example.org/?at=@me"]}),
-        ("ingest_documents", {"sources": ["/data/docs", "", ""]}),
+        ("ingest_documents", {"sources": ["/data/docs", "", ""], "based_on": ["12", "/data/docs/a.md", ""]}),
         ("bootstrap_knowledge", {}),
         ("reclaim_storage", {}),
         ("reclaim_storage", {"retention_days": 30, "dry_run": True}),

@@ -49,6 +49,16 @@ def rows(kb, operation_id: int) -> dict[str, int]:
     return dict(counted)
 
 
+def test_what_a_run_was_made_from_is_on_record(ingest, kb, folder):
+    """The form's chunk ids and sources make the run a definite dependent of what they name."""
+    first = ingest().xcom("publish")["operation_id"]
+    (hit,) = kb.search("coffee", limit=1).hits
+    report = ingest(based_on=[str(hit.chunk_id), str(folder / "swallows.md"), ""]).xcom("publish")
+    cited = kb.show(report["operation_id"])["based_on"]
+    assert sorted(Path(row["source"]).name for row in cited) == ["espresso.md", "swallows.md"]
+    assert {row["operation_id"] for row in cited} == {first}
+
+
 def test_only_what_changed_is_done_again(ingest, kb, folder):
     """A second run finds all unchanged and computes no embedding; what is gone from the folder is found no more."""
     ingest()

@@ -56,10 +56,18 @@ def ingest(
         timedelta | None,
         typer.Option(parser=duration, metavar="DURATION", help="Hold it so long, then upkeep aborts it. --hold: 7d."),
     ] = None,
+    based_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ITEM",
+            help="What it was made from: a hit's chunk id, or the source of a document of the collection. Repeatable.",
+        ),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Bring documents in as one operation: all of it is seen at once, or nothing."""
     import recant
+    from recant.ingestion.request import citation
 
     output = Output(json)
     with recant.connect(settings=settings()) as kb, counted(output) as progress:
@@ -73,6 +81,7 @@ def ingest(
             policy=policy.value,
             hold=hold or hold_for is not None,
             hold_seconds=None if hold_for is None else hold_for.total_seconds(),
+            based_on=map(citation, based_on or ()),
             progress=progress,
         )
     if json:
@@ -93,7 +102,10 @@ def search(
     as_of: Annotated[
         str | None, typer.Option(metavar=METAVAR, help="Search what was seen then: at a position, a tag, or a time.")
     ] = None,
-    session: Annotated[str | None, typer.Option(metavar="NAME", help="See this session's open operations too.")] = None,
+    session: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="See this session's open operations too, and record what it is shown."),
+    ] = None,
     filters: Annotated[
         list[str] | None,
         typer.Option("--filter", metavar="KEY=VALUE", help="Only documents with it; the same key again widens."),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from recant.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True)
 class CollectionInfo:
@@ -21,3 +23,12 @@ class CollectionInfo:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+def require_name(name: str) -> None:
+    """Raises UsageError for what can't be a collection's name."""
+    allowed = all(c.isascii() and (c.isalnum() or c in "_.-") for c in name)
+    if not (name and allowed and name == name.lower() and len(name) <= 63):
+        raise UsageError(
+            f"{name!r} is no collection's name: up to 63 of a-z, 0-9, '_', '-', '.', beginning with a letter or digit"
+        )

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from recant.corpus.collection import CollectionInfo
+from recant.corpus.citation import Cited
+from recant.corpus.collection import CollectionInfo, require_name
 from recant.corpus.document import DocumentRow, Head, canonical_json
-from recant.errors import ConfigurationError, UnknownCollection, UsageError, WriteConflict
+from recant.errors import ConfigurationError, UnknownCollection, WriteConflict
 from recant.store import Connection, Database, array_text, json_parameter, load
 
 _SQL = load(__package__, "corpus.sql")
@@ -51,15 +52,7 @@ class Corpus:
             "dimensions": model.dimensions,
             "trusted": True,
         }
-        if (
-            not name
-            or not all(c.isascii() and (c.isalnum() or c in "_.-") for c in name)
-            or name != name.lower()
-            or len(name) > 63
-        ):
-            raise UsageError(
-                f"{name!r} is no collection's name: up to 63 of a-z, 0-9, '_', '-', '.', beginning with a letter or digit"
-            )
+        require_name(name)
         with self.database.transaction() as connection:
             connection.execute(_SQL["ensure_collection"], given)
         found = self.collection(name)
@@ -125,9 +118,19 @@ class Corpus:
 
     def affirm(self, connection: Connection, target: BatchTarget, heads: Iterable[Head]) -> None:
         """Records that the operation left these documents alone because their content was there already."""
+        self._depend(connection, target, "affirmed", heads)
+
+    def cite(self, connection: Connection, target: BatchTarget, cited: Iterable[Cited]) -> None:
+        """Records that the whole operation was made from these versions: publishing it needs them to be seen still."""
+        self._depend(connection, target, "cited", cited)
+
+    def _depend(
+        self, connection: Connection, target: BatchTarget, relation: str, inputs: Iterable[Head | Cited]
+    ) -> None:
         with connection.cursor().copy(_SQL["copy_dependencies"]) as copy:
-            for head in heads:
-                copy.write_row((target.operation_id, target.batch_id, head.operation_id, head.version_id, "affirmed"))
+            for made_from in inputs:
+                row = (target.operation_id, target.batch_id, made_from.operation_id, made_from.version_id, relation)
+                copy.write_row(row)
 
     def reject(self, connection: Connection, target: BatchTarget, rejected: Iterable[tuple[str, str, str]]) -> None:
         """Records (source, code, reason) of documents left out."""

@@ -57,6 +57,34 @@ COPY chunk (version_id, embedding_id, index, token_count, chunk_type, parent_hea
 -- name: copy_dependencies
 COPY dependency (operation_id, batch_id, input_operation_id, input_version_id, class) FROM STDIN
 
+-- name: cited_chunks
+-- The versions that these chunks are parts of, and whether the writer may still see them.
+SELECT c.id AS cited, v.version_id, v.record_id, v.operation_id, o.life = 'open' AS open, o.visible, o.session, k.name AS collection
+FROM unnest(%(chunks)s::bigint[]) AS wanted (id)
+JOIN chunk c ON c.id = wanted.id
+JOIN version v ON v.version_id = c.version_id
+JOIN operation o ON o.id = v.operation_id
+JOIN record r ON r.id = v.record_id
+JOIN collection k ON k.id = r.collection_id
+
+-- name: cited_documents
+-- The heads that a session sees of these documents, without what an operation of that key holds: it cites no work of its own.
+WITH own AS MATERIALIZED (
+  SELECT o.id FROM operation o
+  WHERE o.session = %(session)s::text AND o.life = 'open' AND coalesce(o.open_key <> %(open_key)s::text, true)
+)
+SELECT r.key AS cited, head.version_id, r.id AS record_id, head.operation_id, k.name AS collection
+FROM collection k
+JOIN record r ON r.collection_id = k.id AND r.kind = 'document' AND r.key = ANY (%(sources)s::text[])
+JOIN LATERAL (
+  SELECT v.version_id, v.operation_id, v.tombstone, v.operation_id IN (SELECT id FROM own) AS own
+  FROM version v
+  WHERE v.record_id = r.id AND ((SELECT o.visible FROM operation o WHERE o.id = v.operation_id) OR v.operation_id IN (SELECT id FROM own))
+  ORDER BY own DESC, CASE WHEN v.operation_id IN (SELECT id FROM own) THEN v.operation_id END DESC, v.version_id DESC
+  LIMIT 1
+) head ON NOT head.tombstone
+WHERE k.name = %(collection)s::text
+
 -- name: copy_rejections
 COPY rejection (operation_id, batch_id, source, code, reason) FROM STDIN
 

@@ -14,11 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from recant.corpus import BatchTarget, CollectionInfo, Corpus, Embeddings
+from recant.corpus import BatchTarget, Cited, CollectionInfo, Corpus, Embeddings, find_cited
 from recant.embedding import Embedder, ModelCard, TokenCounter, open_embedder, resolve_model
 from recant.errors import RecantError, UsageError
 from recant.ingestion.listing import Listing, list_sources
-from recant.ingestion.origin import as_given, origins_of
+from recant.ingestion.origin import as_given, origin_of, origins_of
 from recant.ingestion.request import IngestReport, IngestRequest
 from recant.ingestion.source import SourceItem
 from recant.ingestion.writer import BatchWriter, Counts
@@ -91,24 +91,24 @@ class Ingestion:
         """Opens the operation and returns its id. A collection comes into being with its first ingest.
 
         `lease_seconds` is how long it may wait for its next batch before upkeep takes its worker for gone. Raises
-        ConfigurationError when the collection was filled with another model; UsageError for a bad name.
+        ConfigurationError when the collection was filled with another model; UsageError for a bad name, and for a
+        citation of what isn't there; InputWithdrawn for one of what was taken back. Nothing is written then.
         """
         self.log.abort_expired()
+        cited = self._cited(request, attribution.session, open_key)
         self.corpus.ensure_collection(request.collection, self.card)
-        output = Dataset("output", *collection_dataset(self.settings, request.collection))
-        inputs = [Dataset("input", *source_dataset(self.settings, origin)) for origin in origins_of(request.sources)]
-        sources = [as_given(spec) for spec in request.sources]
-        parameters = {"request": request.to_dict() | {"sources": sources}}
         operation_id = self.log.open(
             kind,
             attribution,
             collection=request.collection,
-            parameters=parameters,
-            datasets=[*inputs, output],
+            parameters={"request": _stored(request)},
+            datasets=self._datasets(request, cited),
             open_key=open_key,
             lease_seconds=lease_seconds,
         )
         self.log.begin_batch(operation_id, WHOLE, lease_seconds=lease_seconds)
+        if cited:
+            self._cite(operation_id, request, cited)
         return operation_id
 
     def list_batches(
@@ -228,6 +228,26 @@ class Ingestion:
         with suppress(RecantError):
             self.abort(operation_id, reason[:2000], failed=not interrupted)
 
+    def _cited(self, request: IngestRequest, session: str | None, open_key: str | None) -> list[Cited]:
+        if not request.based_on:
+            return []
+        citations = {item: _names(item) if isinstance(item, str) else () for item in request.based_on}
+        with self.database.transaction() as connection:
+            return find_cited(connection, request.collection, citations, session=session, open_key=open_key)
+
+    def _cite(self, operation_id: int, request: IngestRequest, cited: Sequence[Cited]) -> None:
+        target = BatchTarget(self._collection(request).id, operation_id, self.log.begin_batch(operation_id, "based-on"))
+        with self.database.transaction() as connection:
+            self.corpus.cite(connection, target, cited)
+        self.log.finish_batch(target.batch_id, {"cited": len(cited)})
+
+    def _datasets(self, request: IngestRequest, cited: Sequence[Cited]) -> list[Dataset]:
+        """What it reads: its sources, and the collections that it cites. What it writes: its collection."""
+        read = [source_dataset(self.settings, origin) for origin in origins_of(request.sources)]
+        read += [collection_dataset(self.settings, name) for name in sorted({c.collection for c in cited})]
+        output = Dataset("output", *collection_dataset(self.settings, request.collection))
+        return [*(Dataset("input", *dataset) for dataset in read), output]
+
     def _record_listing(self, operation_id: int, request: IngestRequest, listing: Listing) -> None:
         target = BatchTarget(self._collection(request).id, operation_id, self.log.begin_batch(operation_id, "listing"))
         with self.database.transaction() as connection:
@@ -270,3 +290,16 @@ def _check_hold(attribution: Attribution, hold_seconds: float) -> None:
         raise UsageError("What is held is seen in its session only: name the session to hold it in.")
     if not 0 < hold_seconds <= LONGEST_HOLD_SECONDS:
         raise UsageError(f"hold_seconds must be above 0 and at most ten years, not {hold_seconds:g}")
+
+
+def _stored(request: IngestRequest) -> dict[str, Any]:
+    """The request as it may be kept: no login in an address."""
+    sources = [as_given(spec) for spec in request.sources]
+    based_on = [as_given(item) if isinstance(item, str) else item for item in request.based_on]
+    return request.to_dict() | {"sources": sources, "based_on": based_on}
+
+
+def _names(source: str) -> list[str]:
+    """What a document may be stored as: as it was given, or as listing would name it (a relative path, say)."""
+    given = source if as_given(source) == source else None
+    return list(dict.fromkeys(name for name in (given, origin_of(source)) if name))

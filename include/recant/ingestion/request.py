@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+from recant.corpus import Citation
 from recant.errors import UsageError
 
 POLICIES = ("strict", "quarantine")
@@ -27,12 +28,17 @@ class IngestRequest:
     """How much of a text chunk its successor in the same section repeats."""
     retire_removed: bool = True
     """Whether documents that their origin no longer holds get a tombstone."""
+    based_on: tuple[Citation, ...] = ()
+    """What it was made from, in the knowledge base: chunk ids, and sources of documents in the collection."""
 
     def __post_init__(self) -> None:
         if not self.sources:
             raise UsageError("Name at least one source: a file, a folder, a glob, an address, or dist:NAME.")
         if self.policy not in POLICIES:
             raise UsageError(f"policy {self.policy!r}: must be one of {', '.join(POLICIES)}")
+        for item in self.based_on:
+            if isinstance(item, bool) or not isinstance(item, (int, str)) or not item:
+                raise UsageError(f"based_on: {item!r} is neither a chunk's id nor a document's source.")
         if not 0 <= self.overlap_tokens < self.chunk_tokens:
             raise UsageError(
                 f"overlap_tokens ({self.overlap_tokens}) must be below chunk_tokens ({self.chunk_tokens}) and not negative"
@@ -40,14 +46,20 @@ class IngestRequest:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` is its inverse."""
-        return asdict(self) | {"sources": list(self.sources)}
+        return asdict(self) | {"sources": list(self.sources), "based_on": list(self.based_on)}
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> IngestRequest:
         """Raises UsageError for what an ingest doesn't know."""
         if unknown := sorted(set(given) - {f.name for f in fields(cls)}):
             raise UsageError(f"unknown settings {unknown} in an ingest's request")
-        return cls(**{**given, "sources": tuple(given["sources"])})
+        lists = {name: tuple(given[name]) for name in ("sources", "based_on") if name in given}
+        return cls(**{**given, **lists})
+
+
+def citation(text: str) -> Citation:
+    """As a person types it: digits are a chunk's id, all else is a source."""
+    return int(text) if text.isascii() and text.isdecimal() else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,9 @@ class OperationLog:
         return [_operation(row, until.get(row["id"])) for row in rows]
 
     def details(self, operation_id: int, *, limit: int = 1000) -> dict[str, Any]:
-        """What else is known of an operation: at most `limit` rejections, gate results, datasets, verdicts, history."""
+        """What else is known of an operation, at most `limit` of each: rejections, gate results, datasets, verdicts,
+        history, what its writer said it is based on, searches that it took.
+        """
         given = {"operation_id": operation_id, "limit": limit}
         names = {
             "rejected": "rejections_of",
@@ -157,6 +159,8 @@ class OperationLog:
             "record_verdicts_about": "record_verdicts_about",
             "withheld": "withheld_of",
             "visibility_history": "visibility_history_of",
+            "based_on": "citations_of",
+            "searches": "searches_of",
         }
         with self.database.transaction() as connection:
             return {key: connection.execute(_SQL[name], given).fetchall() for key, name in names.items()}

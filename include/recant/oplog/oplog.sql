@@ -127,3 +127,16 @@ WHERE w.operation_id = %(operation_id)s ORDER BY r.key LIMIT %(limit)s
 
 -- name: visibility_history_of
 SELECT from_position, visible FROM visibility_history WHERE operation_id = %(operation_id)s ORDER BY from_position
+
+-- name: citations_of
+-- Documents that its writer named, with the operation whose version of each that was.
+SELECT r.key AS source, d.input_operation_id AS operation_id FROM dependency d
+JOIN version v ON v.version_id = d.input_version_id JOIN record r ON r.id = v.record_id
+WHERE d.operation_id = %(operation_id)s AND d.class = 'cited' ORDER BY source, operation_id LIMIT %(limit)s
+
+-- name: searches_of
+-- What its session was shown since the session's write before; `shown` are the operations whose versions these were.
+SELECT s.id AS search_id, s.agent, c.name AS collection, s.query, s.position, to_json(s.searched_at) #>> '{}' AS searched_at,
+  ARRAY(SELECT DISTINCT h.operation_id FROM session_read h WHERE h.search_id = s.id ORDER BY 1) AS shown
+FROM session_search s JOIN collection c ON c.id = s.collection_id
+WHERE s.operation_id = %(operation_id)s ORDER BY s.id LIMIT %(limit)s

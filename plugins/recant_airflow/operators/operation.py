@@ -37,9 +37,10 @@ class KnowledgeBaseOpenOperator(KnowledgeBaseOperator):
     :param session: the agent's session, if it has one.
     :param message: why.
     :param policy: `strict` or `quarantine`, see KnowledgeBaseGateOperator.
+    :param based_on: what the documents were made from: chunk ids, and sources of documents in the collection.
     """
 
-    template_fields: Sequence[str] = ("sources", "collection", "agent", "session", "message", "policy")
+    template_fields: Sequence[str] = ("sources", "collection", "agent", "session", "message", "policy", "based_on")
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class KnowledgeBaseOpenOperator(KnowledgeBaseOperator):
         session: str | None = None,
         message: str | None = None,
         policy: str = "strict",
+        based_on: Sequence[int | str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -59,13 +61,16 @@ class KnowledgeBaseOpenOperator(KnowledgeBaseOperator):
         self.session = session
         self.message = message
         self.policy = policy
+        self.based_on = based_on
 
     def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any]:
         """Opens, or finds the operation that an earlier attempt opened."""
-        from recant.ingestion.request import IngestRequest
+        from recant.ingestion.request import IngestRequest, citation
 
         sources = tuple(source for source in self.sources if source)
-        request = IngestRequest(sources, self.collection or kb.settings.collection, policy=self.policy)
+        based_on = tuple(citation(item) if isinstance(item, str) else item for item in self.based_on or () if item)
+        collection = self.collection or kb.settings.collection
+        request = IngestRequest(sources, collection, policy=self.policy, based_on=based_on)
         writer = attribution(context, agent=self.agent, session=self.session, message=self.message)
         operation_id = kb.ingestion.open(request, writer, open_key=open_key(context), lease_seconds=LEASE_SECONDS)
         self.log.info("Operation %s is open in collection %s", operation_id, request.collection)

@@ -154,3 +154,34 @@ def test_a_batch_must_be_utf_8(recant: Run, shelf: Path, tmp_path: Path) -> None
     ended = recant("search", "--batch", questions)
     assert ended.code == 2
     assert "isn't UTF-8" in ended.err
+
+
+def test_what_a_session_reads_and_cites_is_shown(recant: Run, shelf: Path, tmp_path: Path) -> None:
+    """`show` says what a write was based on, and what its session was shown before; digits are a chunk's id."""
+    recant("ingest", shelf)
+    (hit,) = recant("search", "feline animals", "--session", "s", "--limit", "1", "--json").document["hits"]
+    (tmp_path / "note.md").write_text("# Note\n\nCats, and ships.\n", "utf-8")
+    cited = ("--based-on", str(hit["chunk_id"]), "--based-on", shelf / "ships.md")
+    made = recant("ingest", tmp_path / "note.md", "--session", "s", *cited, "--json").document["operation_id"]
+    found = recant("show", str(made), "--json").document
+    assert [(Path(row["source"]).name, row["operation_id"]) for row in found["based_on"]] == [
+        ("cats.md", 1),
+        ("ships.md", 1),
+    ]
+    (search,) = found["searches"]
+    assert (search["query"], search["agent"], search["shown"], search["position"]) == (
+        "feline animals",
+        "tester",
+        [1],
+        1,
+    )
+    assert "feline animals" in recant("show", str(made)).out
+
+
+@pytest.mark.parametrize(("named", "words"), [("999", "no chunk 999"), ("dogs.md", "no document 'dogs.md'")])
+def test_what_is_not_there_cannot_be_based_on(recant: Run, shelf: Path, named: str, words: str) -> None:
+    """Exit code 2, and no operation."""
+    ended = recant("ingest", shelf, "--based-on", named)
+    assert ended.code == 2
+    assert words in ended.err
+    assert recant("log", "--json").document["operations"] == []

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,34 +15,9 @@ from recant.ingestion.readers import open_documents
 from recant.ingestion.request import IngestRequest
 from recant.oplog import Attribution, Selector
 from recant.rollback import Rollback
-from recant.settings import read_settings
-from recant.store import Database
 from recant.store.database import connect_once
 
 WHO = Attribution("alice", session="day shift", run_id="run-1", message="first load")
-
-
-@pytest.fixture
-def ingestion(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingestion]:
-    """Ingests into a fresh database with all-MiniLM-L6-v2, embedding in this process."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "run").mkdir()
-    with Database(database) as db:
-        yield Ingestion(db, replace(read_settings({}), home=home, embedder="local"))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Two documents."""
-    place = tmp_path / "docs"
-    place.mkdir()
-    (place / "tides.md").write_text(
-        "# Tides\n\nThe tide turns twice a day.\n\n## Spring tides\n\nAt new and full moon.\n"
-    )
-    (place / "sort.py").write_text(
-        '"""Sorting."""\n\n\ndef smallest(values):\n    """The least of them."""\n    return min(values)\n'
-    )
-    return place
 
 
 def request(*sources: object, **options: object) -> IngestRequest:

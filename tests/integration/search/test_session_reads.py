@@ -20,6 +20,7 @@ from recant.store import Database
 from tests.integration.search.search_library import DIMENSIONS, Library, Part, Vector, sign_vector
 
 HERE = np.full(DIMENSIONS, 0.25, dtype=np.float32)
+NEARBY = HERE * np.linspace(0.9, 1.1, DIMENSIONS, dtype=np.float32)
 READS = """
 SELECT s.id, s.session, s.agent, s.query, s.position, s.operation_id AS taken_by, d.operation_id AS shown, r.key AS source, d.rank
 FROM session_search s JOIN session_read d ON d.search_id = s.id JOIN record r ON r.id = d.record_id ORDER BY s.id, d.rank"""
@@ -48,7 +49,7 @@ def write(library: Library, session: str | None, source: str = "answer.md") -> i
 def test_a_search_in_a_session_records_what_it_shows(library: Library) -> None:
     """Session, agent, query, position, and each version once, with the rank of its best hit."""
     first = library.publish({"a.md": [Part("near", HERE), Part("far", -HERE)]})
-    second = library.publish({"b.md": [Part("nearly", HERE + [0.1, *[0] * (DIMENSIONS - 1)])]})
+    second = library.publish({"b.md": [Part("nearly", NEARBY)]})
     library.queries["where?"] = HERE
     result = library.searcher.search("where?", collection="knowledge", session="s", agent="bob")
     assert [hit.source for hit in result.hits] == ["a.md", "b.md", "a.md"]
