@@ -55,7 +55,7 @@ def _chunks(connection: Connection, chunks: Sequence[int], session: str | None) 
         if chunk not in known:
             raise UsageError(f"based_on: there is no chunk {chunk}. A search names the chunks that it finds.")
     for row in rows:
-        if not (row["visible"] or row["open"]):
+        if not (row["seen"] or row["open"]):
             raise InputWithdrawn(
                 f"Chunk {row['cited']} was written by operation {row['operation_id']}, which is no longer seen. "
                 "Search again, and name what is there now.",

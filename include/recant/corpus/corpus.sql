@@ -59,7 +59,8 @@ COPY dependency (operation_id, batch_id, input_operation_id, input_version_id, c
 
 -- name: cited_chunks
 -- The versions that these chunks are parts of, and whether the writer may still see them.
-SELECT c.id AS cited, v.version_id, v.record_id, v.operation_id, o.life = 'open' AS open, o.visible, o.session, k.name AS collection
+SELECT c.id AS cited, v.version_id, v.record_id, v.operation_id, o.life = 'open' AS open, o.session, k.name AS collection,
+  EXISTS (SELECT FROM seen_version s WHERE s.version_id = v.version_id AND s.payload = 'kept') AS seen
 FROM unnest(%(chunks)s::bigint[]) AS wanted (id)
 JOIN chunk c ON c.id = wanted.id
 JOIN version v ON v.version_id = c.version_id
@@ -77,12 +78,15 @@ SELECT r.key AS cited, head.version_id, r.id AS record_id, head.operation_id, k.
 FROM collection k
 JOIN record r ON r.collection_id = k.id AND r.kind = 'document' AND r.key = ANY (%(sources)s::text[])
 JOIN LATERAL (
-  SELECT v.version_id, v.operation_id, v.tombstone, v.operation_id IN (SELECT id FROM own) AS own
-  FROM version v
-  WHERE v.record_id = r.id AND ((SELECT o.visible FROM operation o WHERE o.id = v.operation_id) OR v.operation_id IN (SELECT id FROM own))
-  ORDER BY own DESC, CASE WHEN v.operation_id IN (SELECT id FROM own) THEN v.operation_id END DESC, v.version_id DESC
+  SELECT v.version_id, v.operation_id, v.tombstone OR v.payload <> 'kept' AS absent FROM (
+    SELECT s.version_id, s.operation_id, s.tombstone, s.payload, NULL::bigint AS own FROM seen_version s WHERE s.record_id = r.id
+    UNION ALL
+    SELECT s.version_id, s.operation_id, s.tombstone, s.payload, s.operation_id FROM version s
+    WHERE s.record_id = r.id AND s.operation_id IN (SELECT id FROM own)
+  ) v
+  ORDER BY v.own DESC NULLS LAST, v.version_id DESC
   LIMIT 1
-) head ON NOT head.tombstone
+) head ON NOT head.absent
 WHERE k.name = %(collection)s::text
 
 -- name: copy_rejections
