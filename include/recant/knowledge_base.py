@@ -183,13 +183,30 @@ class KnowledgeBase:
         """All that is known of one operation, JSON-ready. Raises UnknownOperation."""
         return self.operations.get(operation_id).to_dict() | self.operations.details(operation_id)
 
-    def blast_radius(self, selector: Selector) -> BlastRadius:
-        """What the selected operations contaminated. Raises EmptySelector, UnknownOperation."""
-        return self.rollbacks.blast_radius(selector)
+    def blast_radius(self, selector: Selector, *, possible_hops: int = 1) -> BlastRadius:
+        """What the selected operations contaminated, for certain and possibly. Raises EmptySelector, UnknownOperation."""
+        return self.rollbacks.blast_radius(selector, possible_hops=possible_hops)
 
-    def plan_rollback(self, selector: Selector, *, policy: str = "refuse", agent: str | None = None) -> Plan:
-        """What taking the selected operations back would do; stored, so that it can be approved and applied by its id."""
-        return self.rollbacks.plan(selector, policy=policy, agent=agent or self.settings.agent)
+    def plan_rollback(
+        self,
+        selector: Selector,
+        *,
+        policy: str = "refuse",
+        include_possible: bool = False,
+        possible_hops: int = 1,
+        agent: str | None = None,
+    ) -> Plan:
+        """What taking the selected operations back would do; stored, so that it can be approved and applied by its id.
+
+        With `include_possible`, who was only shown it before writing counts as a dependent, too.
+        """
+        return self.rollbacks.plan(
+            selector,
+            policy=policy,
+            include_possible=include_possible,
+            possible_hops=possible_hops,
+            agent=agent or self.settings.agent,
+        )
 
     def rollback(
         self,
@@ -197,6 +214,7 @@ class KnowledgeBase:
         *,
         plan_id: str | None = None,
         policy: str = "refuse",
+        include_possible: bool = False,
         agent: str | None = None,
         session: str | None = None,
         run: str | None = None,
@@ -212,7 +230,9 @@ class KnowledgeBase:
         plan = (
             self.rollbacks.load_plan(plan_id)
             if plan_id
-            else self.plan_rollback(selector or Selector(), policy=policy, agent=who.agent)
+            else self.plan_rollback(
+                selector or Selector(), policy=policy, include_possible=include_possible, agent=who.agent
+            )
         )
         return self.rollbacks.run(plan, who)
 

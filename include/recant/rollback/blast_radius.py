@@ -20,8 +20,9 @@ class Affected:
     operation_id: int
     position: int
     relation: str
-    """`selected`, or the class of dependency that leads here: derived, referenced, affirmed, decided, cited."""
+    """`selected`, or the class of dependency that leads here: derived, referenced, affirmed, decided, cited; read."""
     certainty: Literal["definite", "possible"]
+    """possible: its session was shown what is selected and wrote then, or it was built on what was written so."""
     kind: str
     agent: str
     session: str | None
@@ -33,6 +34,8 @@ class Affected:
     """The operation that it was built on."""
     narrowed_to: tuple[str, ...] = ()
     """The documents of it that are meant; none named: all of it."""
+    evidence: tuple[dict[str, Any], ...] = ()
+    """Of a read, the first searches that showed it: search_id, agent, query, position, searched_at, shown, source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +70,32 @@ class BlastRadius:
 
     @property
     def agents(self) -> list[str]:
-        """Whose operations these are."""
-        return sorted({o.agent for o in self.operations})
+        """Whose operations these are, possible ones left out."""
+        return self._names("agent", "definite")
 
     @property
     def sessions(self) -> list[str]:
-        """In which sessions they were made."""
-        return sorted({o.session for o in self.operations if o.session})
+        """In which sessions they were made, possible ones left out."""
+        return self._names("session", "definite")
+
+    @property
+    def possible_agents(self) -> list[str]:
+        """Of whom only possible dependents are here."""
+        return sorted({*self._names("agent", "possible")} - {*self.agents})
+
+    @property
+    def possible_sessions(self) -> list[str]:
+        """In which only possible dependents were made."""
+        return sorted({*self._names("session", "possible")} - {*self.sessions})
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return asdict(self) | {"agents": self.agents, "sessions": self.sessions}
+        names = ("agents", "sessions", "possible_agents", "possible_sessions")
+        return asdict(self) | {name: getattr(self, name) for name in names}
+
+    def _names(self, column: str, certainty: str) -> list[str]:
+        found = {getattr(o, column) for o in self.operations if o.certainty == certainty}
+        return sorted(name for name in found if name)
 
 
 def changes(connection: Connection, flipped: Flips) -> Changes:
@@ -111,9 +129,11 @@ def affected(
     connection: Connection, selected: Sequence[int], dependents: Sequence[Dependent], narrowed: Mapping[int, list[str]]
 ) -> list[Affected]:
     """Descriptions of the selected operations and of their dependents, by position. `narrowed`: to which documents."""
-    known = {d.operation_id: d for d in dependents}
-    rows = connection.execute(_SQL["describe_operations"], {"operations": [*selected, *known]}).fetchall()
-    return [_affected(row, known.get(row["id"]), narrowed.get(row["id"], ())) for row in rows]
+    entries = [*((number, None) for number in selected), *((d.operation_id, d) for d in dependents)]
+    numbers = {"operations": [number for number, _ in entries]}
+    rows = {row["id"]: row for row in connection.execute(_SQL["describe_operations"], numbers)}
+    found = [_affected(rows[number], dependent, narrowed.get(number, ())) for number, dependent in entries]
+    return sorted(found, key=lambda entry: entry.position)
 
 
 def datasets(connection: Connection, operations: Sequence[int]) -> list[dict[str, str]]:
@@ -126,9 +146,10 @@ def _affected(row: Row, dependent: Dependent | None, narrowed_to: Sequence[str])
     return Affected(
         operation_id=row["id"],
         relation=dependent.relation if dependent else "selected",
-        certainty="definite",
+        certainty=dependent.certainty if dependent else "definite",
         via=dependent.via if dependent else None,
         narrowed_to=dependent.narrowed_to if dependent else tuple(narrowed_to),
+        evidence=dependent.evidence if dependent else (),
         **{n: row[n] for n in names},
     )
 

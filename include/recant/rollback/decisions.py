@@ -10,6 +10,7 @@ from recant.errors import UsageError
 from recant.oplog import Selector
 from recant.oplog.positions import require_answerable
 from recant.rollback.certificate import visible_at
+from recant.rollback.possible import Reads, find_possible, supporting, with_reads
 from recant.rollback.selection import quarantined, redo_target, select, writing_operations
 from recant.rollback.targets import (
     WHOLE,
@@ -40,7 +41,7 @@ class Verdicts:
     left_records: tuple[RecordOf, ...] = ()
     kept_records: tuple[RecordOf, ...] = ()
     dependents: tuple[Dependent, ...] = ()
-    """Of what is selected, for the blast radius."""
+    """Of what is selected, possible ones too, for the blast radius."""
     refused: bool = False
     """Those dependents stand in the way (`refuse`)."""
     selected_records: tuple[RecordOf, ...] = ()
@@ -71,18 +72,19 @@ def log_position(connection: Connection) -> int:
     return int(row["position"]) if row else 0
 
 
-def _decide_rollback(connection: Connection, selector: Mapping[str, Any], policy: str) -> Verdicts:
+def _decide_rollback(connection: Connection, selector: Mapping[str, Any], policy: str, reads: Reads) -> Verdicts:
     """Verdicts on all that is selected, on what is hidden already too: a redo of the earlier rollback doesn't show it then."""
     parsed = Selector.from_dict(selector)
     if parsed.narrows:
-        return _decide_narrowed(connection, parsed, policy)
+        return _decide_narrowed(connection, parsed, policy, reads)
     rows = select(connection, parsed)
     selected = tuple(row["id"] for row in rows)
-    dependents = find_dependents(connection, selected)
-    if policy == "refuse" and dependents:
-        return Verdicts(selected, dependents=tuple(dependents), refused=True)
-    outside = {d.operation_id for d in dependents}
-    kept = _supporting(connection, selected, outside) if policy == "safe_only" else set()
+    dependents = _all_dependents(connection, selected, reads.hops)
+    counted = [d for d in dependents if reads.include or d.certainty == "definite"]
+    if policy == "refuse" and counted:
+        return Verdicts(selected, dependents=tuple(counted), refused=True)
+    outside = {d.operation_id for d in counted}
+    kept = _supporting(connection, selected, outside, reads) if policy == "safe_only" else set()
     if not any(row["visible"] for row in rows) and not quarantined(connection, selected):
         return Verdicts(selected)
     withdraw = {*selected, *outside} if policy == "cascade" else set(selected) - kept
@@ -96,13 +98,17 @@ def _decide_rollback(connection: Connection, selector: Mapping[str, Any], policy
     )
 
 
-def _decide_narrowed(connection: Connection, selector: Selector, policy: str) -> Verdicts:
+def _decide_narrowed(connection: Connection, selector: Selector, policy: str, reads: Reads) -> Verdicts:
     """The same, about the selected documents of operations; what was built on them is narrowed in turn where it can be."""
     operations = tuple(row["id"] for row in select(connection, selector))
-    reach = reach_of(connection, selector, operations)
+    known = reach_of(connection, selector, operations)
+    followed = with_reads(connection, known, reads.hops)
+    reach = followed if reads.include else known
+    dependents = _narrowed_dependents(known, followed, reads)
     outside = reach.outside
     if policy == "refuse" and outside:
-        return Verdicts(operations, dependents=tuple(dependents_of(reach, outside)), refused=True)
+        counted = tuple(d for d in dependents if reads.include or d.certainty == "definite")
+        return Verdicts(operations, dependents=counted, refused=True)
     if reach.hidden == reach.selected and not _any_quarantined(connection, selector, reach):
         return Verdicts(operations)
     kept = reach.leading_to(outside) if policy == "safe_only" else set()
@@ -118,7 +124,7 @@ def _decide_narrowed(connection: Connection, selector: Selector, policy: str) ->
         withdraw_records=records,
         left_records=left_records,
         kept_records=kept_records,
-        dependents=tuple(dependents_of(reach, outside)),
+        dependents=dependents,
         selected_records=reach.split(reach.selected)[1],
     )
 
@@ -128,18 +134,37 @@ def _any_quarantined(connection: Connection, selector: Selector, reach: Reach) -
     return bool(quarantined(connection, operations) or quarantined_records(connection, selector, operations))
 
 
-def cascade(connection: Connection, selector: Selector) -> Verdicts:
-    """All that is selected and all that was built on it, seen or not."""
+def cascade(connection: Connection, selector: Selector, reads: Reads) -> Verdicts:
+    """All that is selected and all that was built on it, seen or not; possible dependents only where they are included."""
     if selector.narrows:
         operations = tuple(row["id"] for row in select(connection, selector))
-        reach = reach_of(connection, selector, operations)
+        known = reach_of(connection, selector, operations)
+        followed = with_reads(connection, known, reads.hops)
+        reach = followed if reads.include else known
         whole, records = reach.split(reach.selected | reach.outside)
         chosen = reach.split(reach.selected)[1]
-        found = tuple(dependents_of(reach, reach.outside))
+        found = _narrowed_dependents(known, followed, reads)
         return Verdicts(operations, whole, withdraw_records=records, dependents=found, selected_records=chosen)
     selected = tuple(row["id"] for row in select(connection, selector))
-    dependents = tuple(find_dependents(connection, selected))
-    return Verdicts(selected, (*selected, *(d.operation_id for d in dependents)), dependents=dependents)
+    dependents = _all_dependents(connection, selected, reads.hops)
+    taken = [d.operation_id for d in dependents if reads.include or d.certainty == "definite"]
+    return Verdicts(selected, (*selected, *taken), dependents=tuple(dependents))
+
+
+def _all_dependents(connection: Connection, selected: Sequence[int], hops: int) -> list[Dependent]:
+    """The definite ones, then the possible ones."""
+    definite = find_dependents(connection, selected)
+    return definite + find_possible(connection, selected, definite, hops)
+
+
+def _narrowed_dependents(known: Reach, followed: Reach, reads: Reads) -> tuple[Dependent, ...]:
+    """The same. What is definite in a document and possible as a whole is, where that counts, possible as a whole."""
+    found = {d.operation_id: d for d in dependents_of(known, known.outside)}
+    for possible in dependents_of(followed, followed.outside - known.outside):
+        if reads.include or possible.operation_id not in found:
+            number = possible.operation_id
+            found[number] = replace(possible, certainty="possible", evidence=followed.evidence.get(number, ()))
+    return tuple(found.values())
 
 
 def dependents_of(reach: Reach, outside: set[Target]) -> list[Dependent]:
@@ -156,18 +181,18 @@ def dependents_of(reach: Reach, outside: set[Target]) -> list[Dependent]:
     return list(found.values())
 
 
-def _decide_redo(connection: Connection, selector: Mapping[str, Any], policy: str) -> Verdicts:
+def _decide_redo(connection: Connection, selector: Mapping[str, Any], policy: str, reads: Reads) -> Verdicts:
     (row,) = redo_target(connection, selector["operations"][0])
     return Verdicts((row["id"],), (row["id"],) if row["visible"] else ())
 
 
-def _decide_quarantine(connection: Connection, selector: Mapping[str, Any], policy: str) -> Verdicts:
+def _decide_quarantine(connection: Connection, selector: Mapping[str, Any], policy: str, reads: Reads) -> Verdicts:
     parsed = Selector.from_dict(selector)
     rows = select(connection, parsed)
     selected = tuple(row["id"] for row in rows)
     if not parsed.narrows:
-        found = find_dependents(connection, selected)
-        left = tuple(d.operation_id for d in found)
+        found = _all_dependents(connection, selected, reads.hops)
+        left = tuple(d.operation_id for d in found if d.certainty == "definite")
         return Verdicts(selected, tuple(r["id"] for r in rows if r["visible"]), left=left, dependents=tuple(found))
     reach = reach_of(connection, parsed, selected)
     whole, records = reach.split(reach.selected - reach.hidden)
@@ -178,12 +203,12 @@ def _decide_quarantine(connection: Connection, selector: Mapping[str, Any], poli
         left=left,
         withdraw_records=records,
         left_records=left_records,
-        dependents=tuple(dependents_of(reach, reach.outside)),
+        dependents=_narrowed_dependents(reach, with_reads(connection, reach, reads.hops), reads),
         selected_records=reach.split(reach.selected)[1],
     )
 
 
-def _decide_release(connection: Connection, selector: Mapping[str, Any], policy: str) -> Verdicts:
+def _decide_release(connection: Connection, selector: Mapping[str, Any], policy: str, reads: Reads) -> Verdicts:
     """What is quarantined of the selected: whole operations, unless documents are named, and records of operations."""
     parsed = Selector.from_dict(selector)
     selected = tuple(row["id"] for row in select(connection, parsed))
@@ -195,7 +220,7 @@ def _decide_release(connection: Connection, selector: Mapping[str, Any], policy:
     return Verdicts(selected, bring_back=tuple(whole), bring_back_records=records, selected_records=records)
 
 
-def _decide_restore(connection: Connection, selector: Mapping[str, Any], policy: str) -> Verdicts:
+def _decide_restore(connection: Connection, selector: Mapping[str, Any], policy: str, reads: Reads) -> Verdicts:
     """The collection's operations as they were at a position; what was published later is hidden, not lost."""
     position, now = int(selector["position"]), log_position(connection)
     if not 0 <= position <= now:
@@ -223,9 +248,8 @@ DECISIONS = {
 }
 
 
-def _supporting(connection: Connection, selected: Sequence[int], outside: set[int]) -> set[int]:
+def _supporting(connection: Connection, selected: Sequence[int], outside: set[int], reads: Reads) -> set[int]:
     """Of the selected, those that something outside was built on, over any number of hops."""
     if not outside:
         return set()
-    given = {"operations": sorted(outside)}
-    return {row["id"] for row in connection.execute(_SQL["supports"], given)} & set(selected)
+    return supporting(connection, outside, reads.hops if reads.include else 0) & set(selected)

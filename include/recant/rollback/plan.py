@@ -14,7 +14,7 @@ from recant.store import Row
 POLICIES = ("refuse", "safe_only", "cascade", "force")
 """With D the visible definite dependents of what is selected, S: `refuse` takes S if D lies within it, else nothing;
 `safe_only` the largest part of S that nothing outside of it was built on; `cascade` S and D; `force` S, and names what
-stays."""
+stays. Possible dependents, whose session was only shown S before they wrote, belong to D where they are included."""
 _RECORDS = ("withdraw_records", "bring_back_records", "left_records", "kept_records")
 DECIDED = ("selected", "withdraw", "bring_back", "left", "kept", *_RECORDS)
 _LISTS = ("selected", "bring_back", "left", "kept", "hides", "shows")
@@ -52,6 +52,10 @@ class Plan:
     bring_back_records: tuple[RecordOf, ...] = ()
     left_records: tuple[RecordOf, ...] = ()
     kept_records: tuple[RecordOf, ...] = ()
+    include_possible: bool = False
+    """Whether possible dependents counted as definite ones: `withdraw`, `left` and `kept` go by them then."""
+    possible_hops: int = 1
+    """How many reads a path to a possible dependent may have."""
     state: str = "open"
     created_at: datetime | None = None
     approved_by: str | None = None
@@ -95,7 +99,8 @@ class Plan:
         """What is stored beside the columns of rollback_plan."""
         lists = {name: list(getattr(self, name)) for name in _LISTS}
         records = {name: [record.to_dict() for record in getattr(self, name)] for name in _RECORDS}
-        return {"blast_radius": self.blast_radius, "message": self.message} | lists | records
+        reads = {"include_possible": self.include_possible, "possible_hops": self.possible_hops}
+        return {"blast_radius": self.blast_radius, "message": self.message} | lists | records | reads
 
 
 def stored_plan(row: Row) -> Plan:
@@ -107,6 +112,8 @@ def stored_plan(row: Row) -> Plan:
         "withdraw": tuple(row["withdraw"]),
         "blast_radius": report["blast_radius"],
         "message": report.get("message", ""),
+        "include_possible": report.get("include_possible", False),
+        "possible_hops": report.get("possible_hops", 1),
     }
     return Plan(**row)
 

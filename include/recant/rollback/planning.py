@@ -12,6 +12,7 @@ from recant.oplog.identifiers import new_run_id
 from recant.rollback.blast_radius import BlastRadius, Changes, affected, changes, datasets
 from recant.rollback.decisions import DECISIONS, Verdicts, cascade, log_position
 from recant.rollback.plan import DECIDED, POLICIES, Plan
+from recant.rollback.possible import NAMED_ONLY, Reads
 from recant.rollback.targets import Dependent, Flips
 from recant.store import Connection, load
 
@@ -19,14 +20,16 @@ _SQL = load(__package__, "rollback.sql")
 _SEEN_THEN = _SQL["seen_then"]
 
 
-def work_out(connection: Connection, kind: str, selector: Mapping[str, Any], policy: str, agent: str) -> Plan:
+def work_out(
+    connection: Connection, kind: str, selector: Mapping[str, Any], policy: str, agent: str, reads: Reads = NAMED_ONLY
+) -> Plan:
     """Today's answer. Raises HasDependents, WriteConflict, InputWithdrawn, PastHorizon, UnknownOperation, UsageError."""
     if policy not in POLICIES:
         raise UsageError(f"policy {policy!r}: must be one of {', '.join(POLICIES)}")
     position = log_position(connection)
-    verdicts = DECISIONS[kind](connection, selector, policy)
+    verdicts = DECISIONS[kind](connection, selector, policy, reads)
     if verdicts.refused:
-        raise _has_dependents(blast_radius(connection, Selector.from_dict(selector)), verdicts.dependents)
+        raise _has_dependents(blast_radius(connection, Selector.from_dict(selector), reads), verdicts.dependents)
     flipped = flips(connection, verdicts)
     change = changes(connection, flipped)
     _check_payloads(connection)
@@ -45,13 +48,15 @@ def work_out(connection: Connection, kind: str, selector: Mapping[str, Any], pol
         shows=tuple(flipped.shows),
         blast_radius=radius.to_dict(),
         agent=agent,
+        include_possible=reads.include,
+        possible_hops=reads.hops,
         message="" if verdicts.operations[0] or verdicts.records[0] else _why_empty(kind, verdicts),
     )
 
 
-def blast_radius(connection: Connection, selector: Selector) -> BlastRadius:
-    """The selected operations and their visible definite dependents, and what would change without all of them."""
-    verdicts = cascade(connection, selector)
+def blast_radius(connection: Connection, selector: Selector, reads: Reads = NAMED_ONLY) -> BlastRadius:
+    """The selected operations and their visible dependents, and what would change without them and the definite ones."""
+    verdicts = cascade(connection, selector, reads)
     change = changes(connection, flips(connection, verdicts))
     return _radius_of(connection, log_position(connection), verdicts, change)
 
@@ -78,7 +83,10 @@ def _radius_of(connection: Connection, position: int, verdicts: Verdicts, change
     narrowed: dict[int, list[str]] = {}
     for record in sorted(set(records)):
         narrowed.setdefault(record.operation_id, []).append(record.source)
-    depending = {d.operation_id for d in verdicts.dependents}
+    picked = set(verdicts.selected)  # for one document, and perhaps possible as a whole: listed as both
+    depending = {
+        d.operation_id for d in verdicts.dependents if d.certainty == "definite" or d.operation_id not in picked
+    }
     whole = {*verdicts.selected, *verdicts.withdraw, *verdicts.bring_back, *narrowed} - depending
     return BlastRadius(
         position=position,
@@ -141,8 +149,9 @@ def _why_empty(kind: str, verdicts: Verdicts) -> str:
 def _has_dependents(radius: BlastRadius, dependents: Sequence[Dependent]) -> HasDependents:
     named = ", ".join(f"{d.operation_id} ({d.relation} from {d.via})" for d in dependents[:5])
     more = f" and {len(dependents) - 5} more" if len(dependents) > 5 else ""
+    built = "were built" if all(d.certainty == "definite" for d in dependents) else "were built, or may have been,"
     return HasDependents(
-        f"{len(dependents)} operations were built on what you selected: {named}{more}. Nothing was changed. "
+        f"{len(dependents)} operations {built} on what you selected: {named}{more}. Nothing was changed. "
         "Select them too, or take them back with it: --policy cascade.",
         blast_radius=radius.to_dict(),
     )

@@ -14,6 +14,7 @@ from recant.rollback.blast_radius import BlastRadius
 from recant.rollback.certificate import Certificate, certify
 from recant.rollback.plan import Plan, plan_uuid, stored_plan
 from recant.rollback.planning import blast_radius, work_out
+from recant.rollback.possible import NAMED_ONLY, Reads
 from recant.rollback.targets import RecordOf
 from recant.settings import Settings
 from recant.store import Connection, Database, json_parameter, load
@@ -57,19 +58,32 @@ class Rollback:
         self.database = database
         self.settings = settings
 
-    def blast_radius(self, selector: Selector) -> BlastRadius:
-        """What the selected operations contaminated. Changes nothing. Raises EmptySelector, UnknownOperation."""
-        selector.require_condition()
-        with self.database.transaction() as connection:
-            return blast_radius(connection, selector)
+    def blast_radius(self, selector: Selector, *, possible_hops: int = 1) -> BlastRadius:
+        """What the selected operations contaminated, for certain and possibly. Changes nothing.
 
-    def plan(self, selector: Selector, *, policy: str = "refuse", agent: str) -> Plan:
-        """Works out and stores what taking the selected operations back would do.
-
-        Raises HasDependents under `refuse`, with the whole report; EmptySelector, UnknownOperation, UsageError.
+        Raises EmptySelector, UnknownOperation, UsageError.
         """
         selector.require_condition()
-        return self._store("rollback", selector.to_dict(), policy, agent)
+        with self.database.transaction() as connection:
+            return blast_radius(connection, selector, Reads(hops=possible_hops))
+
+    def plan(
+        self,
+        selector: Selector,
+        *,
+        policy: str = "refuse",
+        include_possible: bool = False,
+        possible_hops: int = 1,
+        agent: str,
+    ) -> Plan:
+        """Works out and stores what taking the selected operations back would do.
+
+        Possible dependents (their session was shown what is selected, then wrote) are named; with `include_possible` they
+        count as definite ones do. `possible_hops`, 1 to 10, is how many reads may lead to one. Raises HasDependents under
+        `refuse`, with the whole report; EmptySelector, UnknownOperation, UsageError.
+        """
+        selector.require_condition()
+        return self._store("rollback", selector.to_dict(), policy, agent, Reads(include_possible, possible_hops))
 
     def plan_redo(self, operation_id: int, *, policy: str = "refuse", agent: str) -> Plan:
         """What taking a control operation back would do: what it hid is seen again, unless a later word hides it too.
@@ -159,9 +173,9 @@ class Rollback:
         """Makes a collection look as at a position. Later work is hidden, not lost: a redo brings it back."""
         return self.run(self.plan_restore(collection, position, agent=attribution.agent), attribution)
 
-    def _store(self, kind: str, selector: dict[str, Any], policy: str, agent: str) -> Plan:
+    def _store(self, kind: str, selector: dict[str, Any], policy: str, agent: str, reads: Reads = NAMED_ONLY) -> Plan:
         with self.database.transaction() as connection:
-            plan = work_out(connection, kind, selector, policy, agent)
+            plan = work_out(connection, kind, selector, policy, agent, reads)
             given = {
                 "plan_id": plan_uuid(plan.plan_id),
                 "kind": plan.kind,
@@ -181,7 +195,8 @@ class Rollback:
         if locked and locked["position"] == plan.position:
             return
         try:
-            now = work_out(connection, plan.kind, plan.selector, plan.policy, plan.agent)
+            reads = Reads(plan.include_possible, plan.possible_hops)
+            now = work_out(connection, plan.kind, plan.selector, plan.policy, plan.agent, reads)
         except Refused as refused:
             raise PlanStale(f"The plan no longer holds: {refused} Make a new plan.", plan_id=plan.plan_id) from refused
         if now.answer != plan.answer:
@@ -206,6 +221,8 @@ class Rollback:
             "bring_back": list(plan.bring_back),
             "approved_by": plan.approved_by,
         }
+        if plan.include_possible:
+            parameters |= {"include_possible": True, "possible_hops": plan.possible_hops}
         if records:
             parameters["withdraw_records"] = [r.to_dict() for r in plan.withdraw_records]
             parameters["bring_back_records"] = [r.to_dict() for r in plan.bring_back_records]

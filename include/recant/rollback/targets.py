@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from recant.oplog import Selector
 from recant.store import Connection, Row, load
@@ -37,14 +37,18 @@ class RecordOf:
 
 @dataclass(frozen=True, slots=True)
 class Dependent:
-    """A visible operation that was built on what is selected, and the first hop that leads to it."""
+    """A visible operation that was built on what is selected, or may have been, and the first hop that leads to it."""
 
     operation_id: int
     relation: str
-    """derived, referenced, affirmed, decided, cited."""
+    """derived, referenced, affirmed, decided, cited; read."""
     via: int
     narrowed_to: tuple[str, ...] = ()
     """The documents of it that depend; none named: all of it."""
+    certainty: Literal["definite", "possible"] = "definite"
+    """possible: some hop on the way there was but a read."""
+    evidence: tuple[dict[str, Any], ...] = ()
+    """Of a read: the first searches that showed it, with search_id, agent, query, position, searched_at, shown, source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ class Reach:
     """Selected, and not seen now."""
     edges: list[Row]
     """via, via_record, operation_id, record_id, class, live."""
+    evidence: Mapping[int, tuple[dict[str, Any], ...]] = field(default_factory=dict)
+    """By operation, where reads were followed: the searches that showed it the selection."""
 
     @property
     def outside(self) -> set[Target]:
