@@ -66,6 +66,12 @@ with DAG(
             title="Policy",
             description="What happens to work that was built on what is selected.",
         ),
+        "include_possible": Param(
+            False,
+            type="boolean",
+            title="Include possible dependents",
+            description="Counts those as dependents, too, whose session was only shown it before they wrote.",
+        ),
         "agent": parameters.optional_text(
             "Agent", "Who asks. Empty: the user who triggers the run.", minLength=1, maxLength=200
         ),
@@ -84,6 +90,7 @@ with DAG(
         task_id="plan_rollback",
         selector={name: dag.param(name) for name in CONDITIONS},
         policy=dag.param("policy"),
+        include_possible=dag.param("include_possible"),
         agent=dag.param("agent"),
     )
     approve = KnowledgeBaseApproveRollbackOperator(

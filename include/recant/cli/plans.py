@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from recant.cli.output import Output, kinds
+from recant.cli.output import Output, kinds, local_time
 
 SHOWN_OPERATIONS = 50
 SHOWN_RECORDS = 8
@@ -13,15 +13,25 @@ SHOWN_SOURCES = 3
 
 
 def show_blast_radius(output: Output, radius: Mapping[str, Any]) -> None:
-    """Operations with why they are in it, what they come to, and the first records that would change."""
-    operations = radius["operations"]
-    if not operations:
+    """Operations with why they are in it, for certain and possibly; what they come to; the first records that would change."""
+    if not radius["operations"]:
         output.print("Nothing published matches.")
         return
     columns = ["op#", "relation", "certainty", "seen", "kind", "agent", "session", "run", "via#", "only"]
-    output.table(columns, [_operation(operation) for operation in operations[:SHOWN_OPERATIONS]])
-    if len(operations) > SHOWN_OPERATIONS:
-        output.print(f"… and {len(operations) - SHOWN_OPERATIONS:,} more operations.")
+    _show_operations(output, columns, _of_certainty(radius, "definite"), _operation)
+    if possible := _of_certainty(radius, "possible"):
+        columns = [
+            "op#",
+            "relation",
+            "via#",
+            "kind",
+            "agent",
+            "session",
+            "wrote after searching for",
+            "at",
+            "and being shown",
+        ]
+        _show_operations(output, columns, possible, _possible, title="may have been built on it")
     output.table(["", "in the blast radius"], list(_totals(radius)))
     if radius.get("sample"):
         rows = [_record(record) for record in radius["sample"][:SHOWN_RECORDS]]
@@ -36,6 +46,7 @@ def show_plan(output: Output, plan: Mapping[str, Any]) -> None:
     rows.append(["seen again", _ids(plan.get("shows"))])
     rows.append(["stay, though built on it", _targets(plan, "left")])
     rows.append(["selected, but kept", _targets(plan, "kept")])
+    rows.append(["may have been built on it", _doubt(plan)])
     output.table(["", f"plan {plan['plan_id']}"], [row for row in rows if row[1]])
 
 
@@ -56,6 +67,41 @@ def show_certificate(output: Output, certificate: Mapping[str, Any]) -> None:
     output.table(["", "certificate"], rows)
 
 
+def _show_operations(
+    output: Output,
+    columns: Sequence[str],
+    operations: Sequence[Mapping[str, Any]],
+    row: Callable[[Mapping[str, Any]], list[object]],
+    title: str | None = None,
+) -> None:
+    output.table(columns, [row(operation) for operation in operations[:SHOWN_OPERATIONS]], title=title)
+    if len(operations) > SHOWN_OPERATIONS:
+        output.print(f"… and {len(operations) - SHOWN_OPERATIONS:,} more operations.")
+
+
+def _of_certainty(radius: Mapping[str, Any], certainty: str) -> list[Mapping[str, Any]]:
+    return [operation for operation in radius["operations"] if operation["certainty"] == certainty]
+
+
+def _possible(operation: Mapping[str, Any]) -> list[object]:
+    """With the first search that showed its session what is selected; none for what was built on such a one."""
+    first: Mapping[str, Any] = next(iter(operation.get("evidence") or ()), {})
+    search = [first.get("query"), local_time(first.get("searched_at")), first.get("source")]
+    return [*(operation.get(name) for name in ("operation_id", "relation", "via", "kind", "agent", "session")), *search]
+
+
+def _doubt(plan: Mapping[str, Any]) -> str:
+    """What the plan makes of possible dependents."""
+    ids = _ids(sorted({operation["operation_id"] for operation in _of_certainty(plan, "possible")}))
+    if not ids:
+        return ""
+    return (
+        f"{ids}: counted as built on it"
+        if plan.get("include_possible")
+        else f"{ids}: left alone, see --include-possible"
+    )
+
+
 def _operation(operation: Mapping[str, Any]) -> list[object]:
     names = ("operation_id", "relation", "certainty")
     seen = "yes" if operation.get("visible", True) else "withdrawn"
@@ -65,9 +111,9 @@ def _operation(operation: Mapping[str, Any]) -> list[object]:
 
 
 def _totals(radius: Mapping[str, Any]) -> Iterable[list[object]]:
-    for name in ("agents", "sessions", "datasets", "artifacts"):
+    for name in ("agents", "sessions", "possible_agents", "possible_sessions", "datasets", "artifacts"):
         if radius.get(name):
-            yield [name, ", ".join(_name(entry) for entry in radius[name])]
+            yield [name.replace("_", " "), ", ".join(_name(entry) for entry in radius[name])]
     labels = {"records": "withdrawn", "revived": "comes back", "vanishing": "leaves a gap"}
     for name, label in labels.items():
         if radius.get(name):

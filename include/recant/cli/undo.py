@@ -50,14 +50,22 @@ POLICY_HELP = (
 PolicyFlag = Annotated[Policy, typer.Option(help=POLICY_HELP)]
 
 
-def blast_radius(selection: Selection, json: JsonFlag = False) -> None:
+HopsFlag = Annotated[
+    int,
+    typer.Option(
+        "--possible-hops", metavar="N", min=1, max=10, help="How many reads may lead from it to a possible dependent."
+    ),
+]
+
+
+def blast_radius(selection: Selection, possible_hops: HopsFlag = 1, json: JsonFlag = False) -> None:
     """Show what taking these operations back would touch. Changes nothing."""
     import recant
 
     output, selector = Output(json), selection.required()
     remark(output, selection)
     with recant.connect(settings=settings()) as kb:
-        radius = kb.blast_radius(selector).to_dict()
+        radius = kb.blast_radius(selector, possible_hops=possible_hops).to_dict()
     if json:
         output.document(radius)
     else:
@@ -68,6 +76,14 @@ def rollback(
     selection: Selection,
     undoing: Undoing,
     policy: PolicyFlag = Policy.refuse,
+    include_possible: Annotated[
+        bool,
+        typer.Option(
+            "--include-possible",
+            help="Count those as dependents, too, whose session was only shown it before they wrote.",
+        ),
+    ] = False,
+    possible_hops: HopsFlag = 1,
     plan: Annotated[
         str | None, typer.Option(metavar="ID", help="Apply the plan that --dry-run showed, instead of selecting anew.")
     ] = None,
@@ -86,7 +102,15 @@ def rollback(
         raise UsageError("There is no terminal to confirm on: add --yes, or --dry-run to see the plan only.")
     with recant.connect(settings=settings()) as kb:
         made = (
-            kb.rollbacks.load_plan(plan) if plan else kb.plan_rollback(selector, policy=policy.value, agent=undoing.by)
+            kb.rollbacks.load_plan(plan)
+            if plan
+            else kb.plan_rollback(
+                selector,
+                policy=policy.value,
+                include_possible=include_possible,
+                possible_hops=possible_hops,
+                agent=undoing.by,
+            )
         )
         if dry_run:
             _print_plan(output, made.to_dict())

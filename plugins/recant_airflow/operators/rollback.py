@@ -36,19 +36,27 @@ class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
 
     :param selector: conditions by name, as `recant.oplog.Selector`; None and empty ones don't count.
     :param policy: `refuse`, `safe_only`, `cascade` or `force`.
+    :param include_possible: whether those count as dependents, too, whose session was only shown it before they wrote.
     :param agent: who asks; None: the user who triggered the run.
     """
 
-    template_fields: Sequence[str] = ("selector", "policy", "agent")
+    template_fields: Sequence[str] = ("selector", "policy", "include_possible", "agent")
     operator_extra_links = (ApprovalLink(),)
     inherits_from_skipmixin = True
 
     def __init__(
-        self, *, selector: Mapping[str, Any], policy: str = "refuse", agent: str | None = None, **kwargs: Any
+        self,
+        *,
+        selector: Mapping[str, Any],
+        policy: str = "refuse",
+        include_possible: bool = False,
+        agent: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.selector = selector
         self.policy = policy
+        self.include_possible = include_possible
         self.agent = agent
 
     def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any] | None:
@@ -80,7 +88,9 @@ class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
 
         agent = rollback_agent(self.agent, context)
         try:
-            return kb.rollbacks.plan(selector, policy=self.policy, agent=agent).to_dict()
+            return kb.rollbacks.plan(
+                selector, policy=self.policy, include_possible=self.include_possible, agent=agent
+            ).to_dict()
         except HasDependents as error:
             self._show(dependents_text(str(error), error.details))
             raise

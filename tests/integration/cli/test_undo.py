@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from recant.corpus import find_cited
+from recant.search import Searcher
 from tests.integration.cli.command_line import Run
 from tests.integration.library import Library
 
@@ -40,6 +42,54 @@ def test_blast_radius_names_who_is_affected(recant: Run, library: Library) -> No
     text = recant("blast-radius", "--operation", str(first)).out
     assert "affirmed" in text
     assert "1 document" in text
+
+
+def read_then_written(library: Library) -> tuple[int, int]:
+    """Bob's session is shown what alice wrote, and writes."""
+    first = library.publish({"a": "one"}, agent="alice")
+    searcher = Searcher(library.database, library.model.vector)
+    searcher.search("what is there?", collection="library", session="bob's", agent="bob")
+    return first, library.publish({"b": "two"}, agent="bob", session="bob's")
+
+
+def test_who_read_it_and_then_wrote_is_listed_apart(recant: Run, library: Library) -> None:
+    """With the search as evidence; left alone by a rollback, and said so."""
+    first, second = read_then_written(library)
+    found = recant("blast-radius", "--operation", str(first), "--json").document
+    assert (found["agents"], found["possible_agents"], found["possible_sessions"]) == (["alice"], ["bob"], ["bob's"])
+    assert [s["query"] for s in found["operations"][1]["evidence"]] == ["what is there?"]
+    text = recant("blast-radius", "--operation", str(first)).out
+    assert text.index("alice") < text.index("may have been built on it") < text.index("what is there?")
+    assert f"{second}: left alone" in recant("rollback", "--operation", str(first), "--dry-run").out
+    assert recant("rollback", "--operation", str(first), "--yes", "--json").document["withdraw"] == [first]
+
+
+def test_possible_dependents_count_when_included(recant: Run, library: Library) -> None:
+    """Refused because of them; cascade takes them; the plan says that they counted."""
+    first, second = read_then_written(library)
+    asked = ("rollback", "--operation", str(first), "--include-possible")
+    refused = recant(*asked, "--yes")
+    assert (refused.code, refused.out) == (1, "")
+    assert "may have been" in refused.err
+    assert f"{second}: counted" in recant(*asked, "--dry-run", "--policy", "cascade").out
+    made = recant(*asked, "--dry-run", "--policy", "cascade", "--possible-hops", "2", "--json").document
+    assert (made["withdraw"], made["include_possible"], made["possible_hops"]) == ([first, second], True, 2)
+    assert recant("rollback", "--plan", made["plan_id"], "--yes", "--json").document["withdrawn"] == [first, second]
+
+
+def test_touching_lists_who_wrote_or_built_on_a_document(recant: Run, library: Library) -> None:
+    """Its writers, those who left it alone because it was there already, those who named it; not who only read it."""
+    first, _ = dependents(library)
+    citing = library.open(agent="carol")
+    target = library.begin(citing, "based-on")
+    with library.database.transaction() as connection:
+        library.corpus.cite(connection, target, find_cited(connection, "library", {"a": ["a"]}))
+    library.log.finish_batch(target.batch_id, {})
+    library.log.publish(citing)
+    library.publish({"b": "x"}, agent="dave")
+    found = recant("log", "--touching", "a", "--json").document["operations"]
+    assert [o["agent"] for o in found] == ["carol", "bob", "alice"]
+    assert recant("rollback", "--touching", "a", "--yes", "--json").document["withdrawn"] == [first, first + 1, citing]
 
 
 @pytest.mark.parametrize("command", ["blast-radius", "rollback"])
