@@ -35,7 +35,7 @@ class Affected:
     narrowed_to: tuple[str, ...] = ()
     """The documents of it that are meant; none named: all of it."""
     evidence: tuple[dict[str, Any], ...] = ()
-    """Of a read, the first searches that showed it: search_id, agent, query, position, searched_at, shown, source."""
+    """Of a read, the first searches that showed it: search_id, agent, query, position, searched_at, source."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import LiteralString
+from typing import Any, LiteralString
 
 from recant.errors import UsageError
 from recant.rollback.targets import WHOLE, Dependent, Reach, Target
 from recant.store import Connection, Row, load
 
 MOST_HOPS = 10
+SHOWN_SEARCHES = 5
+SHOWN_READERS = 1_000
+"""Whose searches are looked up; the others are named without."""
 _SQL = load(__package__, "possible.sql")
 _ROLLBACK = load(__package__, "rollback.sql")
-_READERS = {name: _SQL["readers"].format(ground=_SQL[f"{name}_ground"]) for name in ("whole", "narrowed")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,38 +43,38 @@ def find_possible(
     connection: Connection, selected: Sequence[int], definite: Sequence[Dependent], hops: int
 ) -> list[Dependent]:
     """Visible operations that were shown these or what was built on them, and what was built on those in turn."""
-    readers: dict[int, Row] = {}
+    readers: list[Row] = []
     for _ in range(hops if anything_was_read(connection) else 0):
-        rows = connection.execute(_READERS["whole"], {"operations": [*selected, *readers]}).fetchall()
-        if not rows:
+        ground = {"operations": [*selected, *(row["operation_id"] for row in readers)]}
+        found = connection.execute(_SQL["readers"], ground).fetchall()
+        if not found:
             break
-        readers |= {row["operation_id"]: row for row in rows}
+        readers += found
     if not readers:
         return []
-    built = connection.execute(_ROLLBACK["dependents"], {"operations": [*selected, *readers]}).fetchall()
+    ground = {"operations": [*selected, *(row["operation_id"] for row in readers)]}
+    built = connection.execute(_ROLLBACK["dependents"], ground).fetchall()
     known = {d.operation_id for d in definite}
-    found = [_reader(row) for row in readers.values() if row["live"]]
-    return found + [
+    return _named(connection, [row for row in readers if row["live"]]) + [
         Dependent(row["id"], row["class"], row["via"], certainty="possible") for row in built if row["id"] not in known
     ]
 
 
 def with_reads(connection: Connection, reach: Reach, hops: int) -> Reach:
     """The reach of a narrowed selection, followed through reads as well; those who read are in it whole."""
-    readers: dict[int, Row] = {}
-    edges = list(reach.edges)
+    edges, evidence = list(reach.edges), dict(reach.evidence)
     for _ in range(hops if anything_was_read(connection) else 0):
         ground = sorted(reach.selected | {_end(edge) for edge in edges})
         bound = {"operations": [t[0] for t in ground], "records": [t[1] for t in ground]}
-        rows = connection.execute(_READERS["narrowed"], bound).fetchall()
-        if not rows:
+        found = connection.execute(_SQL["narrowed_readers"], bound).fetchall()
+        if not found:
             break
-        readers |= {row["operation_id"]: row for row in rows}
-        edges += [edge for row in rows for edge in _read_edges(row)]
-        whole = {"operations": [row["operation_id"] for row in rows], "records": [WHOLE] * len(rows)}
+        edges += [row | {"class": "read", "record_id": WHOLE, "source": None} for row in found]
+        firsts = {row["operation_id"]: row for row in reversed(found)}
+        evidence |= _evidence(connection, list(firsts.values()))
+        whole = {"operations": list(firsts), "records": [WHOLE] * len(firsts)}
         edges += connection.execute(_ROLLBACK["narrowed_edges"], whole).fetchall()
     names = {_end(edge): edge["source"] for edge in edges if edge["source"]}
-    evidence = {number: tuple(row["evidence"]) for number, row in readers.items()}
     return replace(reach, edges=edges, names=names | reach.names, evidence=evidence)
 
 
@@ -96,21 +98,28 @@ def _ids(connection: Connection, statement: LiteralString, operations: set[int])
     return {row["id"] for row in connection.execute(statement, {"operations": sorted(operations)})}
 
 
-def _reader(row: Row) -> Dependent:
-    return Dependent(row["operation_id"], "read", row["via"], certainty="possible", evidence=tuple(row["evidence"]))
+def _named(connection: Connection, readers: Sequence[Row]) -> list[Dependent]:
+    evidence = _evidence(connection, readers)
+    return [
+        Dependent(number, "read", row["via"], certainty="possible", evidence=evidence.get(number, ()))
+        for row in readers
+        for number in (row["operation_id"],)
+    ]
 
 
-def _read_edges(row: Row) -> list[Row]:
-    """One for each target that was shown."""
-    whole = {
-        "operation_id": row["operation_id"],
-        "record_id": WHOLE,
-        "class": "read",
-        "live": row["live"],
-        "source": None,
+def _evidence(connection: Connection, readers: Sequence[Row]) -> dict[int, tuple[dict[str, Any], ...]]:
+    """By reader, the first searches that showed it the operation that led to it."""
+    first = readers[:SHOWN_READERS]
+    given = {
+        "readers": [row["operation_id"] for row in first],
+        "via": [row["via"] for row in first],
+        "via_records": [row["via_record"] for row in first],
+        "limit": SHOWN_SEARCHES,
     }
-    shown = {(operation_id, record_id) for targets in row["targets"] for operation_id, record_id in targets}
-    return [whole | {"via": operation_id, "via_record": record_id} for operation_id, record_id in sorted(shown)]
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in connection.execute(_SQL["evidence"], given) if first else ():
+        found.setdefault(row.pop("reader"), []).append(row)
+    return {reader: tuple(searches) for reader, searches in found.items()}
 
 
 def _end(edge: Row) -> Target:

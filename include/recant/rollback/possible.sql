@@ -1,48 +1,57 @@
--- Who was shown what is selected and then wrote, by the searches that sessions' writes took. {braces} are filled with other
--- parts of this file.
+-- Who was shown what is selected and then wrote, by the searches that sessions' writes took.
 
 -- name: any_reads
 SELECT EXISTS (SELECT FROM session_search WHERE operation_id IS NOT NULL) AS known
 
 -- name: readers
--- Operations outside of the ground that took a search which showed a version of it, hidden ones too; with the first five
--- of these searches, and the document of the ground that each of them ranked best. Record 0 of the ground: all of it.
-{ground}, shown AS (
-  SELECT s.operation_id, s.id AS search_id, min(r.operation_id) AS via, (array_agg(k.key ORDER BY r.rank))[1] AS source,
-         jsonb_agg(DISTINCT jsonb_build_array(g.operation_id, g.record_id)) AS targets
+-- Operations that took a search which showed a version by these or by what was built on these over any number of hops;
+-- hidden ones too, those themselves left out. `via`: the first that was shown. (NOT IN, which is hashed: an anti join is
+-- planned as a nested loop, as nothing is known of how much will be reached.)
+WITH RECURSIVE built (id) AS (
+  SELECT unnest(%(operations)s::bigint[])
+  UNION
+  SELECT d.operation_id FROM built b JOIN dependency d ON d.input_operation_id = b.id
+)
+SELECT o.id AS operation_id, o.visible AS live, x.via, 0 AS via_record
+FROM (
+  SELECT s.operation_id, min(r.operation_id) AS via
+  FROM built b JOIN session_read r ON r.operation_id = b.id JOIN session_search s ON s.id = r.search_id
+  WHERE s.operation_id NOT IN (SELECT id FROM built)
+  GROUP BY s.operation_id
+) x
+JOIN operation o ON o.id = x.operation_id AND o.life = 'published'
+ORDER BY o.position
+
+-- name: narrowed_readers
+-- The same of records of operations (record 0: of all of it), once for each that was shown. What was built on them is
+-- among them already.
+WITH ground AS MATERIALIZED (
+  SELECT t.o AS operation_id, t.r AS record_id FROM unnest(%(operations)s::bigint[], %(records)s::bigint[]) AS t (o, r)
+)
+SELECT o.id AS operation_id, o.visible AS live, x.via, x.via_record
+FROM (
+  SELECT DISTINCT s.operation_id, g.operation_id AS via, g.record_id AS via_record
   FROM ground g
   JOIN session_read r ON r.operation_id = g.operation_id AND (g.record_id = 0 OR r.record_id = g.record_id)
   JOIN session_search s ON s.id = r.search_id AND s.operation_id <> r.operation_id
+  WHERE s.operation_id NOT IN (SELECT operation_id FROM ground WHERE record_id = 0)
+) x
+JOIN operation o ON o.id = x.operation_id AND o.life = 'published'
+ORDER BY o.position, x.via, x.via_record
+
+-- name: evidence
+-- Of each reader, the first searches that showed it this operation (this record of it, unless 0), and the best hit's document.
+SELECT w.reader, s.id AS search_id, s.agent, s.query, s.position, to_json(s.searched_at) #>> '{}' AS searched_at, s.source
+FROM unnest(%(readers)s::bigint[], %(via)s::bigint[], %(via_records)s::bigint[]) AS w (reader, via, via_record)
+CROSS JOIN LATERAL (
+  SELECT s.id, s.agent, s.query, s.position, s.searched_at, (array_agg(k.key ORDER BY r.rank))[1] AS source
+  FROM session_search s
+  JOIN session_read r ON r.search_id = s.id AND r.operation_id = w.via AND (w.via_record = 0 OR r.record_id = w.via_record)
   JOIN record k ON k.id = r.record_id
-  WHERE NOT EXISTS (SELECT FROM ground own WHERE own.operation_id = s.operation_id AND own.record_id = 0)
-  GROUP BY s.operation_id, s.id
-), numbered AS (
-  SELECT h.operation_id, h.search_id, h.via, h.source, h.targets,
-         row_number() OVER (PARTITION BY h.operation_id ORDER BY h.search_id) AS number
-  FROM shown h
-)
-SELECT o.id AS operation_id, o.life = 'published' AND o.visible AS live, min(n.via) AS via, jsonb_agg(n.targets) AS targets,
-  jsonb_agg(jsonb_build_object('search_id', s.id, 'agent', s.agent, 'query', s.query, 'position', s.position, 'searched_at', s.searched_at,
-    'shown', n.via, 'source', n.source) ORDER BY s.id) FILTER (WHERE n.number <= 5) AS evidence
-FROM numbered n JOIN session_search s ON s.id = n.search_id JOIN operation o ON o.id = n.operation_id
-WHERE o.life = 'published'
-GROUP BY o.id ORDER BY o.position
-
--- name: whole_ground
--- These operations, and what was built on them over any number of hops.
-WITH RECURSIVE built (operation_id) AS (
-  SELECT unnest(%(operations)s::bigint[])
-  UNION
-  SELECT d.operation_id FROM built b JOIN dependency d ON d.input_operation_id = b.operation_id
-), ground AS (
-  SELECT operation_id, 0::bigint AS record_id FROM built
-)
-
--- name: narrowed_ground
--- These records of operations.
-WITH ground AS (
-  SELECT t.o AS operation_id, t.r AS record_id FROM unnest(%(operations)s::bigint[], %(records)s::bigint[]) AS t (o, r)
-)
+  WHERE s.operation_id = w.reader
+  GROUP BY s.id ORDER BY s.id LIMIT %(limit)s
+) s
+ORDER BY w.reader, s.id
 
 -- name: shown_to
 -- Whose work was shown by the searches that these operations took.

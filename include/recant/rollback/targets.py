@@ -48,7 +48,7 @@ class Dependent:
     certainty: Literal["definite", "possible"] = "definite"
     """possible: some hop on the way there was but a read."""
     evidence: tuple[dict[str, Any], ...] = ()
-    """Of a read: the first searches that showed it, with search_id, agent, query, position, searched_at, shown, source."""
+    """Of a read: the first searches that showed it, with search_id, agent, query, position, searched_at, source."""
 
 
 @dataclass(frozen=True, slots=True)
