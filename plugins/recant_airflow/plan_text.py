@@ -14,6 +14,7 @@ MAX_NAME_CHARACTERS = 80
 MAX_MESSAGE_CHARACTERS = 600
 NAME_START = 24
 UNTOUCHED = {"left": "stay, though built on what goes", "kept": "selected, but kept as others were built on them"}
+POSSIBLE_COLUMNS = ("operation", "why", "kind", "agent", "session", "had searched for", "at", "and been shown")
 OPERATION_COLUMNS = ("operation", "now", "why", "kind", "agent", "session", "collection")
 """Short ones first: the approval's page is narrow, and what doesn't fit has to be scrolled to."""
 
@@ -28,6 +29,7 @@ def plan_text(plan: Mapping[str, Any], message: str | None = None) -> str:
         _effects(plan),
         _untouched(plan),
         operations_table(plan["operations"]),
+        possible_table(plan["operations"], counted=plan["include_possible"]),
         _changed_records(plan["sample"]),
         "Rejecting changes nothing. Once applied, a redo of the rollback brings everything back.",
     ]
@@ -48,7 +50,9 @@ def dependents_text(message: str, details: Mapping[str, Any]) -> str:
     radius = details.get("blast_radius")
     if not radius:
         return message
-    return "\n\n".join([message, _effects(radius), operations_table(radius["operations"])])
+    operations = radius["operations"]
+    parts = [message, _effects(radius), operations_table(operations), possible_table(operations)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def certificate_text(certificate: Mapping[str, Any]) -> str:
@@ -68,11 +72,19 @@ def certificate_text(certificate: Mapping[str, Any]) -> str:
 
 
 def operations_table(operations: Sequence[Mapping[str, Any]]) -> str:
-    """One line for each operation of a blast radius, the first 50."""
-    rows = [_operation_row(operation) for operation in operations[:MAX_ROWS]]
-    more = len(operations) - len(rows)
-    table = _table(OPERATION_COLUMNS, rows)
-    return f"{table}\n\nand {more} more" if more else table
+    """One line for each definite operation of a blast radius, the first 50."""
+    return _cut_table(OPERATION_COLUMNS, [_operation_row(o) for o in operations if o["certainty"] == "definite"])
+
+
+def possible_table(operations: Sequence[Mapping[str, Any]], *, counted: bool = False) -> str:
+    """The possible dependents of a blast radius, apart: each with the search that showed its session what is selected.
+
+    `counted`: whether they count as definite ones. Empty where there are none.
+    """
+    rows = [_possible_row(operation) for operation in operations if operation["certainty"] == "possible"]
+    becomes = "They count as dependents here" if counted else "They stay"
+    said = f"**May have been built on it**, as their sessions were shown it before they wrote. {becomes}:"
+    return f"{said}\n\n{_cut_table(POSSIBLE_COLUMNS, rows)}" if rows else ""
 
 
 def code(text: Any, longest: int = MAX_NAME_CHARACTERS) -> str:
@@ -85,14 +97,26 @@ def code(text: Any, longest: int = MAX_NAME_CHARACTERS) -> str:
     return f"`{line}`" if line else "–"
 
 
+def _cut_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    more = f"\n\nand {len(rows) - MAX_ROWS} more" if len(rows) > MAX_ROWS else ""
+    return _table(columns, rows[:MAX_ROWS]) + more
+
+
+def _possible_row(operation: Mapping[str, Any]) -> list[str]:
+    first: Mapping[str, Any] = next(iter(operation["evidence"]), {})
+    names = ("kind", "agent", "session")
+    search = [code(first.get("query")), first.get("searched_at", "–"), code(first.get("source"))]
+    why = f"{operation['relation']} from {operation['via']}"
+    return [str(operation["operation_id"]), why, *(code(operation[name]) for name in names), *search]
+
+
 def _operation_row(operation: Mapping[str, Any]) -> list[str]:
     via = f" from {operation['via']}" if operation["via"] else ""
-    doubt = "" if operation["certainty"] == "definite" else f" ({operation['certainty']})"
     only = f", only {_listed(map(code, operation['narrowed_to']))}" if operation["narrowed_to"] else ""
     return [
         str(operation["operation_id"]),
         "seen" if operation["visible"] else "withdrawn",
-        f"{operation['relation']}{via}{doubt}{only}",
+        f"{operation['relation']}{via}{only}",
         operation["kind"],
         code(operation["agent"]),
         code(operation["session"]),
@@ -107,11 +131,16 @@ def _effects(radius: Mapping[str, Any]) -> str:
         f"- gone without a replacement: {_kinds(radius['vanishing'])}",
         f"- agents: {_listed(map(code, radius['agents']))}",
         f"- sessions: {_listed(map(code, radius['sessions']))}",
+        *(f"- possibly also {name}: {_listed(map(code, found))}" for name, found in _possible_names(radius) if found),
         f"- datasets: {_listed(sorted({code(d['name']) for d in radius['datasets']}))}",
     ]
     if radius["artifacts"]:
         lines.append(f"- files to be made again: {_listed(code(a.get('path', a)) for a in radius['artifacts'])}")
     return "\n".join(lines)
+
+
+def _possible_names(radius: Mapping[str, Any]) -> Iterable[tuple[str, Sequence[str]]]:
+    return ((name, radius.get(f"possible_{name}", ())) for name in ("agents", "sessions"))
 
 
 def _untouched(plan: Mapping[str, Any]) -> str:

@@ -129,3 +129,22 @@ def test_a_long_plan_is_cut_with_the_number_of_what_is_not_shown(airflow):
     table = operations_table([{"operation_id": number, **one, **rest} for number in range(60)])
     assert table.endswith("\n\nand 10 more")
     assert len(table.splitlines()) == 54
+
+
+def test_possible_dependents_are_told_apart(airflow):
+    """In a table of their own, with what their session had searched for as code; none where there are none."""
+    from recant_airflow.plan_text import operations_table, possible_table
+
+    one = {"kind": "ingest", "agent": "a", "session": "s", "collection": "c", "visible": True, "narrowed_to": ()}
+    known = one | {"operation_id": 1, "relation": "selected", "certainty": "definite", "via": None, "evidence": ()}
+    search = {"query": "# who|said`so", "searched_at": "2026-11-20T19:22:01+00:00", "source": "/docs/a.md"}
+    doubtful = {"operation_id": 2, "relation": "read", "certainty": "possible", "via": 1, "evidence": (search,)}
+    after = {"operation_id": 3, "relation": "cited", "certainty": "possible", "via": 2, "evidence": ()}
+    operations = [known, one | doubtful, one | after]
+    assert "read" not in operations_table(operations)
+    text = possible_table(operations)
+    assert "They stay:" in text
+    assert "`# who¦said'so`" in text
+    assert "cited from 2" in text
+    assert "They count" in possible_table(operations, counted=True)
+    assert possible_table([known]) == ""
