@@ -15,7 +15,7 @@
         ├── Refused             nothing was changed
         │   ├── OperationClosed, StaleBatch
         │   ├── WriteConflict, InputWithdrawn
-        │   ├── HasDependents, PlanStale, PastHorizon
+        │   ├── HasDependents, PlanStale, PlanClosed, PastHorizon
         │   └── LimitExceeded, GateFailed
         └── VerificationFailed  what is stored contradicts its own log
 
@@ -133,6 +133,10 @@ class HasDependents(Refused):
 
 class PlanStale(Refused):
     """What the plan would change is no longer what it said."""
+
+
+class PlanClosed(Refused):
+    """The plan was aborted or has expired, or it was applied and can't be aborted any more."""
 
 
 class PastHorizon(Refused):

@@ -222,7 +222,8 @@ class KnowledgeBase:
     ) -> RollbackReport:
         """Takes operations back: plan (or the stored plan of that id), apply, verify.
 
-        Raises HasDependents, PlanStale, EmptySelector, UnknownOperation. What is withdrawn already is left alone, and said so.
+        Raises HasDependents, PlanStale, PlanClosed, EmptySelector, UnknownOperation. What is withdrawn already is left alone,
+        and said so.
         """
         if (selector is None) == (plan_id is None):
             raise UsageError("Give either a selector or a plan's id.")

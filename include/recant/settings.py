@@ -43,6 +43,8 @@ class Settings:
     """Where lineage is delivered besides the file (`MARQUEZ_URL`)."""
     lineage_namespace: str = "recant"
     """OpenLineage job namespace, and the logical host in dataset names (`RECANT_LINEAGE_NAMESPACE`)."""
+    plan_hours: int = 72
+    """How long a stored plan can be applied (`RECANT_PLAN_HOURS`)."""
     max_document_bytes: int = 64 * 1024 * 1024
     """Larger documents are rejected (`RECANT_MAX_DOCUMENT_MB`)."""
     retention_days: int | None = 90
@@ -74,6 +76,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         airflow_port=_port(env, "RECANT_AIRFLOW_PORT"),
         marquez_url=env.get("MARQUEZ_URL") or None,
         lineage_namespace=env.get("RECANT_LINEAGE_NAMESPACE") or "recant",
+        plan_hours=_whole(env, "RECANT_PLAN_HOURS", 72),
         max_document_bytes=_whole(env, "RECANT_MAX_DOCUMENT_MB", 64) * 1024 * 1024,
         retention_days=_days(env, "RECANT_RETENTION_DAYS", 90),
         project_root=root,

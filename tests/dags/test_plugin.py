@@ -98,16 +98,6 @@ def test_batches_are_of_one_size_and_never_more_than_airflow_maps(airflow):
     assert evened_out([], 9) == []
 
 
-def test_foreign_names_are_shown_as_code(airflow):
-    """A name can't end the code it is shown as, nor the table's cell, nor the line, nor fill the page."""
-    from recant_airflow.plan_text import code
-
-    assert code("a`b|c\n# d\u202e") == "`a'b¦c # d`"
-    assert code("x" * 50 + "/the/end.md").endswith("the/end.md`")
-    assert len(code("y" * 500)) == 82
-    assert code(None) == code("") == "–"
-
-
 def test_blank_lines_of_a_form_never_widen_a_selector(airflow):
     """Blank values are left out where others stand beside them; alone they stay a condition."""
     from recant_airflow.operators.rollback import without_blanks
@@ -118,33 +108,3 @@ def test_blank_lines_of_a_form_never_widen_a_selector(airflow):
         "kinds": None,
         "since": "now",
     }
-
-
-def test_a_long_plan_is_cut_with_the_number_of_what_is_not_shown(airflow):
-    """The first fifty operations are listed, and the rest is counted."""
-    from recant_airflow.plan_text import operations_table
-
-    one = {"position": 1, "relation": "selected", "certainty": "definite", "kind": "ingest", "agent": "a"}
-    rest = {"session": None, "collection": "c", "visible": True, "via": None, "narrowed_to": ()}
-    table = operations_table([{"operation_id": number, **one, **rest} for number in range(60)])
-    assert table.endswith("\n\nand 10 more")
-    assert len(table.splitlines()) == 54
-
-
-def test_possible_dependents_are_told_apart(airflow):
-    """In a table of their own, with what their session had searched for as code; none where there are none."""
-    from recant_airflow.plan_text import operations_table, possible_table
-
-    one = {"kind": "ingest", "agent": "a", "session": "s", "collection": "c", "visible": True, "narrowed_to": ()}
-    known = one | {"operation_id": 1, "relation": "selected", "certainty": "definite", "via": None, "evidence": ()}
-    search = {"query": "# who|said`so", "searched_at": "2026-11-20T19:22:01+00:00", "source": "/docs/a.md"}
-    doubtful = {"operation_id": 2, "relation": "read", "certainty": "possible", "via": 1, "evidence": (search,)}
-    after = {"operation_id": 3, "relation": "cited", "certainty": "possible", "via": 2, "evidence": ()}
-    operations = [known, one | doubtful, one | after]
-    assert "read" not in operations_table(operations)
-    text = possible_table(operations)
-    assert "They stay:" in text
-    assert "`# who¦said'so`" in text
-    assert "cited from 2" in text
-    assert "They count" in possible_table(operations, counted=True)
-    assert possible_table([known]) == ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,14 @@ def test_an_approved_rollback_restores_the_answers(run_dag, person, kb, history)
     certificate = run.xcom("verify_rollback")
     assert certificate["verified"]
     assert certificate["approved_by"] == "alice"
+    stored = kb.rollbacks.load_plan(run.xcom("plan_rollback")["plan_id"])
+    assert (stored.state, stored.approved_by) == ("verified", "alice")
+    assert stored.certificate | {"files": certificate["files"]} == certificate
+    files = {ending: Path(path) for ending, path in certificate["files"].items()}
+    assert json.loads(files["json"].read_text()) == stored.certificate
+    assert "verified." in files["md"].read_text()
+    assert {path.stat().st_mode & 0o777 for path in files.values()} == {0o600}
+    assert {path.stem for path in files.values()} == {str(stored.applied_as)}
     operation = kb.operations.get(run.xcom("apply_rollback")["rollback_operation_id"])
     assert (operation.kind, operation.agent, operation.message) == ("rollback", "auditor", "lies")
     assert (operation.run_id, operation.context["task_id"]) == (run.run_id, "apply_rollback")
@@ -80,10 +90,16 @@ def test_a_rejected_rollback_changes_nothing(run_dag, person, api, kb, history):
     assert links["extra_links"]["Approval"].endswith("/tasks/approve_rollback/required_actions")
 
 
-def test_what_is_approved_is_shown_before(run_dag, person, history):
-    """The question names operations, agents, sessions, records and documents; an agent's name can't become a link."""
+def test_what_is_approved_is_shown_before(run_dag, person, kb, history):
+    """The question names operations, agents, sessions, records and documents; an agent's name can't become a link.
+
+    The plan can be applied for as long as the answer may take.
+    """
+    conf = {"sessions": ["night"], "message": "it lies about the warranty", "approval_timeout_hours": 200}
     with person("Reject") as someone:
-        run_dag("rollback_knowledge", {"sessions": ["night"], "message": "it lies about the warranty"})
+        run = run_dag("rollback_knowledge", conf)
+    plan = kb.rollbacks.load_plan(run.xcom("plan_rollback")["plan_id"])
+    assert plan.expires_at - plan.created_at > timedelta(hours=223)
     assert someone.asked["subject"] == "Roll back 1 operation?"
     body = someone.asked["body"]
     for shown in (

@@ -25,12 +25,13 @@ def test_what_is_set_is_taken(tmp_path: Path):
         "RECANT_DSN": "postgresql://u:secret@h/d",
         "RECANT_AGENT": "librarian",
         "RECANT_MAX_DOCUMENT_MB": "2",
+        "RECANT_PLAN_HOURS": "24",
         "RECANT_POSTGRES_PORT": "6000",
         "MARQUEZ_URL": "http://127.0.0.1:5000",
     }
     settings = read_settings(env)
     assert settings.home == tmp_path / "a place"
-    assert settings.max_document_bytes == 2 * 1024 * 1024
+    assert (settings.max_document_bytes, settings.plan_hours) == (2 * 1024 * 1024, 24)
     assert (settings.postgres_port, settings.agent, settings.marquez_url) == (
         6000,
         "librarian",
@@ -46,6 +47,7 @@ def test_the_login_name_writes_when_no_agent_is_named():
 
 @pytest.mark.parametrize(("name", "value"), [
     ("RECANT_AIRFLOW_PORT", "http"), ("RECANT_AIRFLOW_PORT", "70000"), ("RECANT_MAX_DOCUMENT_MB", "0"),
+    ("RECANT_PLAN_HOURS", "0"), ("RECANT_PLAN_HOURS", "forever"),
     ("RECANT_MODEL_DTYPE", "int4"), ("RECANT_EMBEDDER", "cloud"),
 ])  # fmt: skip
 def test_a_bad_value_is_named(name: str, value: str):

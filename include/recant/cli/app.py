@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from recant.cli import history, holds, knowledge, lineage, services, sessions, storage, undo
+from recant.cli import history, holds, knowledge, lineage, plan, services, sessions, storage, undo
 from recant.cli.failures import Invocation, failed, interrupted, terminable
 from recant.cli.flags import with_flag_groups
 from recant.cli.output import write
@@ -66,6 +66,7 @@ for panel, name, command in COMMANDS:
 app.add_typer(sessions.app, name="session", rich_help_panel=KNOWLEDGE)
 app.add_typer(lineage.app, name="lineage", rich_help_panel=HISTORY)
 app.add_typer(storage.tag_commands, name="tag", rich_help_panel=STORAGE)
+app.add_typer(plan.app, name="plan", rich_help_panel=UNDO)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -98,8 +98,8 @@ def rollback(
     remark(output, selection)
     if plan is not None and not selector.is_empty:
         raise UsageError("--plan says which operations: leave the other flags out.")
-    if not (yes or dry_run or sys.stdin.isatty()):
-        raise UsageError("There is no terminal to confirm on: add --yes, or --dry-run to see the plan only.")
+    if not (yes or dry_run or plan):
+        _require_terminal()
     with recant.connect(settings=settings()) as kb:
         made = (
             kb.rollbacks.load_plan(plan)
@@ -115,7 +115,8 @@ def rollback(
         if dry_run:
             _print_plan(output, made.to_dict())
             return
-        if not (yes or made.is_empty):
+        if not (yes or made.is_empty) and made.state == "open":
+            _require_terminal()
             _confirm(made.to_dict())
             kb.rollbacks.approve(made.plan_id, by=undoing.by or kb.settings.agent)
         report = kb.rollback(plan_id=made.plan_id, agent=undoing.by, message=undoing.message)
@@ -159,6 +160,11 @@ def remark(output: Output, selection: Selection) -> None:
     """Says which times were taken as UTC."""
     for remark in selection.zoneless:
         output.note(remark)
+
+
+def _require_terminal() -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("There is no terminal to confirm on: add --yes, or --dry-run to see the plan only.")
 
 
 def _confirm(plan: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ def settings_environment(settings: Settings) -> dict[str, str]:
         "RECANT_AIRFLOW_PORT": settings.airflow_port,
         "MARQUEZ_URL": settings.marquez_url,
         "RECANT_LINEAGE_NAMESPACE": settings.lineage_namespace,
+        "RECANT_PLAN_HOURS": settings.plan_hours,
         "RECANT_MAX_DOCUMENT_MB": settings.max_document_bytes // MEGABYTE,
     }
     return {name: str(value) for name, value in variables.items() if value is not None}

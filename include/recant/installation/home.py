@@ -49,6 +49,11 @@ class Home:
         """Delivered OpenLineage events."""
         return self.root / "lineage"
 
+    @property
+    def certificates(self) -> Path:
+        """What rollbacks from Airflow proved: one JSON and one Markdown file each."""
+        return self.root / "certificates"
+
     def prepare(self) -> Home:
         """Make the folders, closed to other users. (Root opens the outermost for passing through to PostgreSQL's.)"""
         if not self.root.exists():

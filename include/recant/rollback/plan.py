@@ -17,6 +17,9 @@ POLICIES = ("refuse", "safe_only", "cascade", "force")
 stays. Possible dependents, whose session was only shown S before they wrote, belong to D where they are included."""
 _RECORDS = ("withdraw_records", "bring_back_records", "left_records", "kept_records")
 DECIDED = ("selected", "withdraw", "bring_back", "left", "kept", *_RECORDS)
+STATES = ("open", "approved", "applied", "verified", "aborted", "expired")
+"""A plan's life: open, approved, applied, verified; or over without having been applied."""
+_TIMES = ("created_at", "expires_at", "approved_at", "applied_at", "verified_at", "aborted_at")
 _LISTS = ("selected", "bring_back", "left", "kept", "hides", "shows")
 
 
@@ -57,10 +60,21 @@ class Plan:
     possible_hops: int = 1
     """How many reads a path to a possible dependent may have."""
     state: str = "open"
+    """One of STATES, as it was when this was read."""
     created_at: datetime | None = None
+    expires_at: datetime | None = None
+    """From then on it can't be applied."""
     approved_by: str | None = None
     approved_at: datetime | None = None
     applied_as: int | None = None
+    """The control operation that it became."""
+    applied_at: datetime | None = None
+    verified_at: datetime | None = None
+    certificate: dict[str, Any] | None = None
+    """`Certificate.to_dict()`; of a plan that is applied and not verified, the last that didn't hold."""
+    aborted_by: str | None = None
+    aborted_at: datetime | None = None
+    abort_reason: str = ""
     message: str = field(default="")
 
     @property
@@ -87,7 +101,7 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         out = {name: getattr(self, name) for name in self.__slots__ if name != "blast_radius"}
-        for name in ("created_at", "approved_at"):
+        for name in _TIMES:
             out[name] = value.isoformat() if (value := getattr(self, name)) else None
         for name in ("withdraw", *_LISTS):
             out[name] = list(getattr(self, name))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-from recant.errors import PlanStale, Refused, UnknownOperation, UsageError
+from recant.errors import PlanStale, Refused, UnknownOperation
 from recant.lineage import collection_dataset
 from recant.oplog import Attribution, Selector
 from recant.oplog.identifiers import new_run_id
 from recant.rollback.blast_radius import BlastRadius
 from recant.rollback.certificate import Certificate, certify
-from recant.rollback.plan import Plan, plan_uuid, stored_plan
+from recant.rollback.plan import Plan
 from recant.rollback.planning import blast_radius, work_out
+from recant.rollback.plans import Plans
 from recant.rollback.possible import NAMED_ONLY, Reads
 from recant.rollback.targets import RecordOf
 from recant.settings import Settings
@@ -58,6 +60,11 @@ class Rollback:
         self.database = database
         self.settings = settings
 
+    @cached_property
+    def plans(self) -> Plans:
+        """The plans stored here."""
+        return Plans(self.database, hours=self.settings.plan_hours)
+
     def blast_radius(self, selector: Selector, *, possible_hops: int = 1) -> BlastRadius:
         """What the selected operations contaminated, for certain and possibly. Changes nothing.
 
@@ -98,42 +105,34 @@ class Rollback:
 
     def load_plan(self, plan_id: str) -> Plan:
         """A stored plan. Raises UsageError when this database has none of that id."""
-        with self.database.transaction() as connection:
-            row = connection.execute(_SQL["load_plan"], {"plan_id": plan_uuid(plan_id)}).fetchone()
-        if row is None:
-            raise UsageError(f"This database has no plan {plan_id}.")
-        return stored_plan(row)
+        return self.plans.get(plan_id)
 
     def approve(self, plan_id: str, by: str) -> None:
-        """Notes who approved; an open plan only."""
-        with self.database.transaction() as connection:
-            connection.execute(_SQL["approve_plan"], {"plan_id": plan_uuid(plan_id), "by": by})
+        """Notes who approved, unless somebody did before. Raises PlanClosed when it was aborted or has expired."""
+        self.plans.approve(plan_id, by)
 
     def apply(self, plan: Plan | str, attribution: Attribution) -> RollbackReport:
         """Carries the plan out in one transaction, whatever the number of rows.
 
         Under the log's lock the plan is worked out again if anything moved since; raises PlanStale, with nothing
-        changed, when its answer is another. Applying what is withdrawn already changes nothing and says so.
+        changed, when its answer is another, and PlanClosed when it was aborted or has expired. Applying what is
+        withdrawn already changes nothing and says so.
         """
-        plan = self.load_plan(plan if isinstance(plan, str) else plan.plan_id)
-        if plan.state == "applied":
-            return RollbackReport(
-                plan, False, f"This plan was applied before, as operation {plan.applied_as}.", plan.applied_as
-            )
-        if plan.is_empty:
-            return RollbackReport(plan, False, plan.message or "There is nothing to take back.")
         with self.database.transaction() as connection:
+            plan = self.plans.hold(connection, plan if isinstance(plan, str) else plan.plan_id)
+            if plan.applied_as is not None:
+                return RollbackReport(plan, False, _applied_before(plan), plan.applied_as)
+            if plan.is_empty:
+                return RollbackReport(plan, False, plan.message or "There is nothing to take back.")
             self._require_fresh(connection, plan)
             row = connection.execute(_SQL["apply_verdicts"], self._verdicts(plan, attribution)).fetchone()
             assert row is not None, "apply_verdicts answers with one row"
-            given = {"plan_id": plan_uuid(plan.plan_id), "state": "applied", "applied_as": row["control_id"]}
-            connection.execute(_SQL["close_plan"], given)
-        applied = replace(plan, state="applied", applied_as=row["control_id"])
+            self.plans.close(connection, plan.plan_id, row["control_id"])
         message = f"Operation {row['control_id']}, position {row['position']}: {_done(plan)}."
-        return RollbackReport(applied, True, message, row["control_id"], row["position"])
+        return RollbackReport(self.plans.get(plan.plan_id), True, message, row["control_id"], row["position"])
 
     def verify(self, operation_id: int) -> Certificate:
-        """The certificate of a rollback or redo. Reads all that is seen: about a second for a million versions.
+        """The certificate of a rollback or redo, kept with its plan. Reads all that is seen: a second for a million versions.
 
         Raises UnknownOperation when there is no such control operation.
         """
@@ -143,14 +142,41 @@ class Rollback:
                 raise UnknownOperation(
                     f"Operation {operation_id} is no rollback or redo: `recant log --kind rollback` lists them."
                 )
-            return certify(connection, control, control["parameters"].get("approved_by"))
+            certificate = certify(connection, control, control["parameters"].get("approved_by"))
+        self.plans.keep_certificate(certificate)
+        return certificate
 
     def run(self, plan: Plan, attribution: Attribution) -> RollbackReport:
         """Apply and verify."""
         report = self.apply(plan, attribution)
         if not report.applied or report.rollback_operation_id is None:
             return report
-        return replace(report, certificate=self.verify(report.rollback_operation_id))
+        certificate = self.verify(report.rollback_operation_id)
+        return replace(report, plan=self.plans.get(plan.plan_id), certificate=certificate)
+
+    def resume(self, plan_id: str, attribution: Attribution) -> RollbackReport:
+        """Goes on with a plan from where it stopped: applies what was approved, verifies what was applied.
+
+        Raises Refused when nobody has approved it, PlanStale, PlanClosed.
+        """
+        plan = self.plans.get(plan_id)
+        if plan.applied_as is not None:
+            return self._verified(plan, plan.applied_as)
+        if plan.state == "open":
+            raise Refused(
+                f"Nobody has approved plan {plan_id}: `recant plan approve {plan_id}`, or `recant rollback --plan {plan_id}`, "
+                "which asks. Nothing was changed."
+            )
+        return self.run(plan, attribution)
+
+    def _verified(self, plan: Plan, applied_as: int) -> RollbackReport:
+        if plan.state == "verified" and plan.certificate:
+            certificate, proof = Certificate(**plan.certificate), "and verified: there is nothing left to do"
+        else:
+            certificate, proof = self.verify(applied_as), "and is verified now"
+        message = f"This plan was applied before, as operation {applied_as}"
+        message += f", {proof}." if certificate.verified else "; what is seen now is not what it should be."
+        return RollbackReport(self.plans.get(plan.plan_id), False, message, applied_as, certificate=certificate)
 
     def redo(self, operation_id: int, attribution: Attribution, policy: str = "refuse") -> RollbackReport:
         """Takes a control operation back: plan, apply, verify. Redo of a redo hides again."""
@@ -176,19 +202,7 @@ class Rollback:
     def _store(self, kind: str, selector: dict[str, Any], policy: str, agent: str, reads: Reads = NAMED_ONLY) -> Plan:
         with self.database.transaction() as connection:
             plan = work_out(connection, kind, selector, policy, agent, reads)
-            given = {
-                "plan_id": plan_uuid(plan.plan_id),
-                "kind": plan.kind,
-                "selector": json_parameter(plan.selector),
-                "policy": plan.policy,
-                "position": plan.position,
-                "withdraw": list(plan.withdraw),
-                "consequences": plan.consequences,
-                "report": json_parameter(plan.report()),
-                "agent": plan.agent,
-            }
-            connection.execute(_SQL["store_plan"], given)
-        return plan
+            return self.plans.store(connection, plan)
 
     def _require_fresh(self, connection: Connection, plan: Plan) -> None:
         locked = connection.execute(_SQL["lock_log"]).fetchone()
@@ -249,6 +263,11 @@ class Rollback:
             "records": [r.record_id for r in records],
             "record_shows": [False] * len(plan.withdraw_records) + [True] * len(plan.bring_back_records),
         }
+
+
+def _applied_before(plan: Plan) -> str:
+    proof = "verified" if plan.state == "verified" else f"not verified yet: `recant plan continue {plan.plan_id}`"
+    return f"This plan was applied before, as operation {plan.applied_as}; {proof}."
 
 
 def _done(plan: Plan) -> str:

@@ -253,20 +253,6 @@ WHERE (EXISTS (SELECT FROM imagined i WHERE i.operation_id = d.operation_id AND 
   AND NOT (SELECT {seen_then} FROM (SELECT d.input_operation_id AS operation_id, d.input_record AS record_id) v)
 ORDER BY 1, 2 LIMIT 20
 
--- name: store_plan
-SELECT store_plan(%(plan_id)s, %(kind)s, %(selector)s, %(policy)s, %(position)s, %(withdraw)s, %(consequences)s, %(report)s, %(agent)s)
-
--- name: load_plan
-SELECT id::text AS plan_id, state::text, kind, selector, policy, position, withdraw, consequences, report, agent, created_at, approved_by,
-       approved_at, applied_as
-FROM rollback_plan WHERE id = %(plan_id)s
-
--- name: approve_plan
-SELECT approve_plan(%(plan_id)s, %(by)s)
-
--- name: close_plan
-SELECT close_plan(%(plan_id)s, %(state)s, %(applied_as)s)
-
 -- name: apply_verdicts
 SELECT control_id, "position" FROM apply_verdicts(
   %(kind)s, %(agent)s, %(session)s, %(run_id)s, %(lineage_run_id)s, %(message)s, %(parameters)s, %(context)s, %(datasets)s, %(counts)s,

@@ -26,6 +26,7 @@ _BY_CODE: dict[str, type[errors.RecantError]] = {
     "RC009": errors.UnknownCollection,
     "RC010": errors.LimitExceeded,
     "RC020": errors.PastHorizon,
+    "RC030": errors.PlanClosed,
 }
 
 

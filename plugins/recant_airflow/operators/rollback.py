@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -15,15 +17,17 @@ from recant_airflow.hooks import KnowledgeBaseHook
 from recant_airflow.links import ApprovalLink
 from recant_airflow.operators.base import KnowledgeBaseOperator, attribution
 from recant_airflow.operators.operation import announce, version_facet
-from recant_airflow.plan_text import certificate_text, dependents_text, plan_text, withdrawn_text
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from recant.knowledge_base import KnowledgeBase
     from recant.oplog import Selector
+    from recant.rollback import Plan
 
 DEFAULT_AGENT = "airflow"
+HOURS_TO_APPLY = 24.0
+"""After an answer, for a queue of tasks and for retries."""
 
 
 class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
@@ -62,13 +66,15 @@ class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
     def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any] | None:
         """Plans; raises HasDependents, EmptySelector."""
         from recant.oplog import Selector
+        from recant.rollback.rendering import plan_markdown
 
-        plan = self._plan(kb, Selector.from_dict(without_blanks(self.selector)), context)
-        if not (plan["withdraw"] or plan["withdraw_records"]):
+        stored = self._plan(kb, Selector.from_dict(without_blanks(self.selector)), context)
+        plan = stored.to_dict()
+        if stored.is_empty:
             self.log.info("Nothing to withdraw: what was selected was withdrawn before, or there is no such operation.")
             self.skip(ti=context["ti"], tasks=context["task"].get_direct_relatives(upstream=False))
             return None
-        self._show(plan_text(plan))
+        self._show(plan_markdown(plan))
         names = (
             "plan_id",
             "policy",
@@ -83,16 +89,15 @@ class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
         )
         return {name: plan[name] for name in names if name in plan}
 
-    def _plan(self, kb: KnowledgeBase, selector: Selector, context: Context) -> dict[str, Any]:
+    def _plan(self, kb: KnowledgeBase, selector: Selector, context: Context) -> Plan:
         from recant.errors import HasDependents
+        from recant.rollback.rendering import dependents_markdown
 
         agent = rollback_agent(self.agent, context)
         try:
-            return kb.rollbacks.plan(
-                selector, policy=self.policy, include_possible=self.include_possible, agent=agent
-            ).to_dict()
+            return kb.rollbacks.plan(selector, policy=self.policy, include_possible=self.include_possible, agent=agent)
         except HasDependents as error:
-            self._show(dependents_text(str(error), error.details))
+            self._show(dependents_markdown(str(error), error.details))
             raise
 
     def _show(self, text: str) -> None:
@@ -131,12 +136,15 @@ class KnowledgeBaseApproveRollbackOperator(ApprovalOperator):
         self.recant_conn_id = recant_conn_id
 
     def execute(self, context: Context) -> None:
-        """Puts the plan before a person."""
+        """Puts the plan before a person; it stays good for as long as the answer may take, and a day more to apply it."""
+        from recant.rollback.rendering import plan_markdown, withdrawn_text
+
+        hours = float(self.timeout_hours)
         with KnowledgeBaseHook(self.recant_conn_id).get_conn() as kb:
-            plan = kb.rollbacks.load_plan(self.plan["plan_id"]).to_dict()
+            plan = kb.rollbacks.plans.extend(self.plan["plan_id"], hours + HOURS_TO_APPLY).to_dict()
         self.subject = f"Roll back {withdrawn_text(plan)}?"
-        self.body = plan_text(plan, self.message)
-        self.response_timeout = timedelta(hours=float(self.timeout_hours))
+        self.body = plan_markdown(plan, self.message)
+        self.response_timeout = timedelta(hours=hours)
         super().execute(context)
 
 
@@ -197,7 +205,8 @@ class KnowledgeBaseApplyRollbackOperator(KnowledgeBaseOperator):
 class KnowledgeBaseVerifyRollbackOperator(KnowledgeBaseOperator):
     """Checks that what is seen is what would be seen had the withdrawn operations never been published.
 
-    The certificate is in the log; one that doesn't hold fails the task. Gives the certificate.
+    The certificate is in the log, with the stored plan, and in files under `RECANT_HOME` of the worker, as JSON and as
+    Markdown; one that doesn't hold fails the task. Gives the certificate, with its `files`.
 
     :param rollback: what KnowledgeBaseApplyRollbackOperator gave; skipped where that withdrew nothing.
     """
@@ -211,18 +220,35 @@ class KnowledgeBaseVerifyRollbackOperator(KnowledgeBaseOperator):
     def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any]:
         """Verifies; raises VerificationFailed."""
         from recant.errors import VerificationFailed
+        from recant.rollback.rendering import certificate_markdown
 
         operation_id = self.rollback["rollback_operation_id"]
         if operation_id is None:
             raise AirflowSkipException("Nothing was withdrawn: there is nothing to verify.")
         certificate = kb.rollbacks.verify(operation_id).to_dict()
-        for line in certificate_text(certificate).splitlines():
+        text = certificate_markdown(certificate)
+        for line in text.splitlines():
             self.log.info("%s", line)
+        files = keep_certificate(kb.settings.home, certificate, text)
+        self.log.info("Kept as %s", ", ".join(files.values()))
         if not certificate["verified"]:
             raise VerificationFailed(
                 f"What is seen after rollback {operation_id} is not what it should be: see the certificate."
             )
-        return certificate
+        return certificate | {"files": files}
+
+
+def keep_certificate(home: Path, certificate: Mapping[str, Any], text: str) -> dict[str, str]:
+    """Writes `certificates/<operation>.json` and `.md`, which only their owner can read; returns the paths by format."""
+    from recant.installation.home import Home
+    from recant.installation.secrets import private_folder, replace_private
+
+    folder = private_folder(Home(home).certificates)
+    texts = {"json": json.dumps(certificate, indent=2) + "\n", "md": f"# Certificate\n\n{text}\n"}
+    paths = {ending: folder / f"{certificate['operation_id']}.{ending}" for ending in texts}
+    for ending, path in paths.items():
+        replace_private(path, texts[ending])
+    return {ending: str(path) for ending, path in paths.items()}
 
 
 def without_blanks(selector: Mapping[str, Any]) -> dict[str, Any]:
