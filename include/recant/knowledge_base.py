@@ -16,6 +16,7 @@ from recant.settings import Settings, read_settings
 from recant.store import Database
 
 if TYPE_CHECKING:
+    from recant.comparison import Comparison
     from recant.corpus import Citation, CollectionInfo
     from recant.embedding import Embedder
     from recant.ingestion.pipeline import Ingestion, Progress
@@ -269,6 +270,29 @@ class KnowledgeBase:
         from recant.rollback import verify_log
 
         return verify_log(self.database)
+
+    def diff(
+        self,
+        before: Moment | None = None,
+        after: Moment | None = None,
+        *,
+        operation: int | None = None,
+        collection: str | None = None,
+        source: str | None = None,
+    ) -> Comparison:
+        """A collection at two moments (positions, tags or times; `after` None: now), or what one operation changed.
+
+        Ask the result for `counts()` or go through `documents()`, each a text diff; they raise PastHorizon where what was
+        seen then has been reclaimed. Raises UsageError, UnknownCollection, UnknownOperation.
+        """
+        from recant.comparison import compare, compare_operation
+
+        if (before is None) == (operation is None) or (operation is not None and after is not None):
+            raise UsageError("Give either one or two moments, or an operation.")
+        if operation is not None:
+            return compare_operation(self.database, operation, collection, source=source)
+        first, last = (self.position() if moment is None else self.position_of(moment) for moment in (before, after))
+        return compare(self.database, self._named(collection), first, last, source=source)
 
     def position(self) -> int:
         """The last position given out."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from recant.cli import history, holds, knowledge, lineage, plan, services, sessions, storage, undo
+from recant.cli import comparison, history, holds, knowledge, lineage, plan, services, sessions, storage, undo
 from recant.cli.failures import Invocation, failed, interrupted, terminable
 from recant.cli.flags import with_flag_groups
 from recant.cli.output import write
@@ -29,6 +29,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (KNOWLEDGE, "collections", knowledge.collections),
     (HISTORY, "log", history.log),
     (HISTORY, "show", history.show),
+    (HISTORY, "diff", comparison.diff),
     (UNDO, "blast-radius", undo.blast_radius),
     (UNDO, "rollback", undo.rollback),
     (UNDO, "redo", undo.redo),
