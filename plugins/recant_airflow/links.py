@@ -8,6 +8,8 @@ from urllib.parse import quote
 import attrs
 from airflow.sdk import BaseOperatorLink
 
+from recant_airflow.assets import PUBLISHED_KNOWLEDGE
+
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
@@ -22,11 +24,33 @@ class ApprovalLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Address of the approval's page; empty where no approval follows."""
         from airflow.providers.standard.operators.hitl import ApprovalOperator
-        from airflow.sdk.configuration import conf
 
         waiting = [task.task_id for task in operator.downstream_list if isinstance(task, ApprovalOperator)]
         if not waiting:
             return ""
-        base_url = (conf.get("api", "base_url", fallback="") or "").rstrip("/")
-        run_id = quote(ti_key.run_id, safe="")
-        return f"{base_url}/dags/{ti_key.dag_id}/runs/{run_id}/tasks/{waiting[0]}/required_actions"
+        return _task_page(ti_key, waiting[0], "required_actions")
+
+
+@attrs.define()
+class OperationLink(BaseOperatorLink):
+    """From a task that works for an operation to the asset event that tells of it, on Airflow's own page.
+
+    The event's partition key is the operation's id, its extra has the position: what `recant show` is asked with. It is
+    there once the operation is published or the rollback applied; before, and of an aborted one, the page has none.
+    """
+
+    name: str = "Operation"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Address of the asset events of the task that announces the operation; empty where none does."""
+        around = (task for upstream in (False, True) for task in operator.get_flat_relatives(upstream=upstream))
+        announcing = [task.task_id for task in (operator, *around) if PUBLISHED_KNOWLEDGE in task.outlets]
+        return _task_page(ti_key, announcing[0], "asset_events") if announcing else ""
+
+
+def _task_page(ti_key: TaskInstanceKey, task_id: str, tab: str) -> str:
+    """A tab of a task's page in the same run."""
+    from airflow.sdk.configuration import conf
+
+    base_url = (conf.get("api", "base_url", fallback="") or "").rstrip("/")
+    return f"{base_url}/dags/{ti_key.dag_id}/runs/{quote(ti_key.run_id, safe='')}/tasks/{task_id}/{tab}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -65,6 +66,20 @@ def test_the_operations_parent_is_the_run_that_airflow_told_of(run, kb, events):
     """The parent's id is the run id in the provider's event about the task, so that both meet in one graph."""
     told = {e["run"]["runId"] for e in events(run.run_id) if e["job"]["name"] == "ingest_documents.open_operation"}
     assert told == {kb.operations.find()[0].context["parent_run_id"]}
+
+
+@pytest.mark.parametrize("task", ["open_operation", "list_batches", "write_batch/1", "publish", "abort_unpublished"])
+def test_every_task_that_writes_links_to_its_operation(run, api, kb, task: str):
+    """To the page of the asset events of the task that announced it, whose partition key is the operation's id."""
+    path, _, index = task.partition("/")
+    address = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{path}/links"
+    links = api.get(address, params={"map_index": index or -1}).json()["extra_links"]
+    shown = f"/dags/ingest_documents/runs/{quote(run.run_id, safe='')}/tasks/publish/asset_events"
+    assert links == {"Operation": f"http://127.0.0.1:8080{shown}"}
+    of_the_task = {"source_dag_id": run.dag_id, "source_run_id": run.run_id, "source_task_id": "publish"}
+    (event,) = api.get("/api/v2/assets/events", params=of_the_task).json()["asset_events"]
+    assert event["partition_key"] == str(kb.operations.find()[0].operation_id)
+    assert event["extra"]["position"] == 1
 
 
 def test_batches_are_tasks_with_a_name(run):

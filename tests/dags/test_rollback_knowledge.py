@@ -51,7 +51,7 @@ def hits(kb) -> list[tuple]:
     return [(h.chunk_id, h.score, h.text, h.operation_id) for h in kb.search(QUESTION, limit=5).hits]
 
 
-def test_an_approved_rollback_restores_the_answers(run_dag, person, kb, history):
+def test_an_approved_rollback_restores_the_answers(run_dag, person, api, kb, history):
     """Search answers as before, the certificate is verified, and the log says who asked and who approved."""
     assert history["before"] != history["after"]
     with person("Approve"):
@@ -69,6 +69,8 @@ def test_an_approved_rollback_restores_the_answers(run_dag, person, kb, history)
     assert "verified." in files["md"].read_text()
     assert {path.stat().st_mode & 0o777 for path in files.values()} == {0o600}
     assert {path.stem for path in files.values()} == {str(stored.applied_as)}
+    links = api.get(f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/apply_rollback/links").json()
+    assert links["extra_links"]["Operation"].endswith("/tasks/apply_rollback/asset_events")
     operation = kb.operations.get(run.xcom("apply_rollback")["rollback_operation_id"])
     assert (operation.kind, operation.agent, operation.message) == ("rollback", "auditor", "lies")
     assert (operation.run_id, operation.context["task_id"]) == (run.run_id, "apply_rollback")

@@ -1,1 +1,1 @@
-"""Operators, one module for each family: the life of an operation, ingestion, rollback."""
+"""Operators, one module for each family: the life of an operation, ingestion, rollback, verification."""

@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from recant_airflow.assets import PUBLISHED_KNOWLEDGE
 from recant_airflow.failures import reasons_of_failure
+from recant_airflow.links import OperationLink
 from recant_airflow.operators.base import KnowledgeBaseOperator, attribution
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class KnowledgeBaseOpenOperator(KnowledgeBaseOperator):
     """
 
     template_fields: Sequence[str] = ("sources", "collection", "agent", "session", "message", "policy", "based_on")
+    operator_extra_links = (OperationLink(),)
 
     def __init__(
         self,
@@ -88,6 +90,7 @@ class OpenOperationOperator(KnowledgeBaseOperator):
     """
 
     template_fields: Sequence[str] = ("operation",)
+    operator_extra_links = (OperationLink(),)
 
     def __init__(self, *, operation: Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from recant_airflow.assets import PUBLISHED_KNOWLEDGE
 from recant_airflow.hooks import KnowledgeBaseHook
-from recant_airflow.links import ApprovalLink
+from recant_airflow.links import ApprovalLink, OperationLink
 from recant_airflow.operators.base import KnowledgeBaseOperator, attribution
 from recant_airflow.operators.operation import announce, version_facet
 
@@ -163,6 +163,7 @@ class KnowledgeBaseApplyRollbackOperator(KnowledgeBaseOperator):
     """
 
     template_fields: Sequence[str] = ("plan", "approval", "agent", "message")
+    operator_extra_links = (OperationLink(),)
     writes = True
 
     def __init__(

@@ -17,7 +17,7 @@ from recant.settings import read_settings
 from recant.storage import Storage
 from tests.integration.library import Library
 
-WHO = Attribution("alice")
+WHO = Attribution("alice", message="why not")
 
 
 def diff(library: Library, before: int, after: int, **options: str) -> Comparison:
