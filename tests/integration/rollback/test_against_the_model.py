@@ -46,6 +46,7 @@ documents = st.lists(record, min_size=1, max_size=3, unique=True)
 kinds = st.sampled_from(["affirmed", "derived", "derived", "cited"])
 grounds = st.tuples(record, kinds, number)
 agent, session = st.sampled_from(AGENTS), st.sampled_from(["s", "t"])
+hops = st.sampled_from([0, 0, 1, 2])
 seldom = st.integers(0, 9).map(lambda n: n == 9)
 
 
@@ -63,8 +64,13 @@ VERBS = [
     *verb("merge", session),
     *verb("discard_or_not", session, seldom),
     *verb("abort_or_not", number, seldom),
-    *verb("rollback", conditions, policy, weight=3),
-    *verb("plan", conditions, policy, weight=2),
+    *verb("rollback", conditions, policy, hops, weight=3),
+    *verb("plan", conditions, policy, hops, weight=2),
+    *verb("search", session, documents),
+    *verb("erase_or_not", record, seldom),
+    *verb("reclaim_or_not", number, seldom),
+    *verb("tag", number),
+    *verb("untag", number),
     *verb("apply", number, weight=2),
     *verb("redo", number, st.sampled_from(["refuse", "force"]), weight=2),
     *verb("quarantine", conditions),
@@ -125,11 +131,11 @@ HISTORY = [
     ("open", "B", None),
     ("write", 1, "r2", False),
     ("build_on", 1, "r1", "derived", 0),
-    ("rollback", {"operations": [0], "sources": ["r1"]}, "refuse"),
+    ("rollback", {"operations": [0], "sources": ["r1"]}, "refuse", 0),
     ("publish", 1),
     ("write_and_publish", "B", ["r0"], []),
     ("publish", 0),
-    ("rollback", {"operations": [1]}, "refuse"),
+    ("rollback", {"operations": [1]}, "refuse", 0),
 ]
 """Meets every one of them."""
 

@@ -13,6 +13,8 @@ from recant.rollback import Plan as DatabasePlan
 from recant.rollback import RollbackReport, verify_log
 from recant.search import Searcher
 from recant.sessions import Sessions
+from recant.settings import read_settings
+from recant.storage import Storage
 from tests.integration.library import Library
 from tests.integration.replay import replay
 from tests.semantics_model import (
@@ -36,7 +38,7 @@ RECORDS = [f"r{i}" for i in range(6)]
 AGENTS = ["A", "B"]
 SESSIONS = [None, "s", "t"]
 NAMED = (HasDependents, InputWithdrawn, WriteConflict, PlanStale, PastHorizon)
-BY = Attribution("x")
+BY = Attribution("x", message="as told")
 Conditions = Mapping[str, Any]
 """agents, sessions, sources, touching: names. operations, positions, window: numbers that pick among what is there."""
 
@@ -54,7 +56,14 @@ class Twins:
     model: Model = field(default_factory=Model)
     ids: dict[int, int] = field(default_factory=dict)
     plans: list[tuple[Plan, DatabasePlan]] = field(default_factory=list)
+    stale: list[Plan] = field(default_factory=list)
+    """Plans that were refused: they are open as before, and what they speak of isn't reclaimed."""
+    tags: dict[str, int] = field(default_factory=dict)
     written: int = 0
+
+    def __post_init__(self) -> None:
+        self.storage = Storage(self.library.database, read_settings({"RECANT_COLLECTION": self.library.name}))
+        self.searcher = Searcher(self.library.database, self.library.model.vector)
 
     # ---- writing
 
@@ -129,23 +138,25 @@ class Twins:
 
     # ---- taking back
 
-    def rollback(self, conditions: Conditions, policy: str) -> None:
+    def rollback(self, conditions: Conditions, policy: str, hops: int) -> None:
         selection, selector = self.selected(conditions)
         self.control(
-            lambda: self.model.rollback(selection, policy),
-            lambda: self.library.rollback.run(self.library.rollback.plan(selector, policy=policy, agent="x"), BY),
+            lambda: self.model.rollback(selection, policy, hops),
+            lambda: self.library.rollback.run(self._plan(selector, policy, hops), BY),
         )
 
-    def plan(self, conditions: Conditions, policy: str) -> None:
+    def plan(self, conditions: Conditions, policy: str, hops: int) -> None:
         """Made now, applied when more has happened."""
         selection, selector = self.selected(conditions)
-        made = self.both(
-            lambda: self.model.plan(selection, policy),
-            lambda: self.library.rollback.plan(selector, policy=policy, agent="x"),
-        )
+        made = self.both(lambda: self.model.plan(selection, policy, hops), lambda: self._plan(selector, policy, hops))
         if made is not None:
             self.plans.append(made)
             self._same_answer(*made)
+
+    def _plan(self, selector: Selector, policy: str, hops: int) -> DatabasePlan:
+        """`hops`: 0 leaves possible dependents out."""
+        reads = {"include_possible": bool(hops), "possible_hops": max(1, hops)}
+        return self.library.rollback.plan(selector, policy=policy, agent="x", **reads)
 
     def apply(self, number: int) -> None:
         """What the model finds done already may be stale for the database: either way nothing changes."""
@@ -154,13 +165,14 @@ class Twins:
         mine, stored = self.plans.pop(number % len(self.plans))
         if stored.is_empty:
             assert not self.library.rollback.run(stored, BY).applied
-        elif self.model.is_done(mine):
-            try:
-                assert not self.library.rollback.run(stored, BY).applied
-            except DatabaseRefused as refused:
-                assert type(refused).__name__ == "PlanStale", refused
+            return
+        done = False
+        if self.model.is_done(mine):
+            assert _outcome(lambda: self.library.rollback.run(stored, BY).applied) in (False, "PlanStale")
         else:
-            self.control(lambda: self.model.apply(mine), lambda: self.library.rollback.run(stored, BY))
+            done = self.control(lambda: self.model.apply(mine), lambda: self.library.rollback.run(stored, BY))
+        if not done:
+            self.stale.append(mine)
 
     def redo(self, number: int, policy: str) -> None:
         controls = [o.id for o in self.model.ops.values() if o.verdicts]
@@ -196,6 +208,58 @@ class Twins:
             lambda: self.library.rollback.restore(self.library.name, position, BY),
         )
         assert not done or self.model.view() == then
+
+    # ---- reading, and destroying
+
+    def search(self, session: str, records: list[str]) -> None:
+        """The session is shown these: what it writes next may have been built on them."""
+        found = self.searcher.search(
+            "all", collection=self.library.name, limit=100, session=session, filters={"source": list(records)}
+        )
+        assert {hit.source: hit.text for hit in found.hits} == self.model.search(session, records)
+
+    def erase_or_not(self, record: str, sure: bool) -> None:
+        """Seldom: there is no way back."""
+        if sure:
+            self.erase(record)
+
+    def erase(self, record: str) -> None:
+        if any(record in o.versions for o in self.model.ops.values()):
+            number, erasure = self.model.erase(record), self.storage.erase(record, BY)
+            assert erasure.applied == (number is not None), erasure.message
+            if number is not None:
+                self.ids[number] = erasure.operation_id
+
+    def reclaim_or_not(self, number: int, sure: bool) -> None:
+        """Seldom: there is no way back."""
+        if sure:
+            self.reclaim(number)
+
+    def reclaim(self, number: int) -> None:
+        """To a position from the horizon on."""
+        asked = self.model.horizon + number % (self.model.position - self.model.horizon + 1)
+        plans = [mine for mine, stored in self.plans if not stored.is_empty] + self.stale
+        told = self.storage.reclaim(BY, horizon=asked, dry_run=True)
+        made, report = self.model.reclaim(asked, plans), self.storage.reclaim(BY, horizon=asked)
+        assert (report.versions, report.chunks) == (told.versions, told.chunks)
+        assert (report.operation_id is not None) == (made is not None), f"the model: {made}; {report.message}"
+        if made is not None:
+            self.ids[made] = report.operation_id
+            assert report.horizon == self.model.horizon
+
+    def tag(self, number: int) -> None:
+        position, name = number % (self.model.position + 1), f"tag-{len(self.tags)}"
+        if self.both(lambda: self.model.check_horizon(position) or True, lambda: self.storage.tag(name, at=position)):
+            self.tags[name] = position
+            self.model.pins.add(position)
+
+    def untag(self, number: int) -> None:
+        if self.model.pins:
+            position = pick(sorted(self.model.pins), number)
+            self.model.pins.discard(position)
+            for name in [name for name, p in self.tags.items() if p == position]:
+                self.storage.untag(name)
+                self.tags[name] = -1
 
     # ---- both sides
 
@@ -279,28 +343,36 @@ class Twins:
     def compare(self, earlier: int) -> None:
         """Now, in each session and at an earlier position: told again from the log, and found by searching."""
         log = replay(self.library.database)
-        searcher = Searcher(self.library.database, self.library.model.vector)
         past = earlier % (self.model.position + 1)
-        busy = [s for s in SESSIONS if s is None or self.model.own(s)]
-        for position, session in [(past, None), *((None, session) for session in busy)]:
-            wanted = self.model.view(NOW if position is None else position, session)
-            told = {r: "".join(chunks) for r, (_, chunks) in log.view(position, session).items()}
-            assert told == wanted, f"the log at {position} in {session}: {told}, the model: {wanted}"
-            hits = searcher.search("all", collection=self.library.name, limit=100, as_of=position, session=session).hits
-            found = {hit.source: hit.text for hit in hits}
-            assert found == wanted, f"a search at {position} in {session}: {found}, the model: {wanted}"
+        for position in (None, past):
+            wanted = _outcome(lambda position=position: self.model.view(NOW if position is None else position))
+            found = _outcome(lambda position=position: self._found(position))
+            assert found == wanted, f"a search at {position}: {found}, the model: {wanted}"
+            told = _texts(log.view(position))
+            assert wanted in (told, "PastHorizon"), f"the log at {position}: {told}, the model: {wanted}"
+        for session in SESSIONS[1:]:
+            told, wanted = _texts(log.view(session=session)), self.model.view(session=session)
+            assert told == wanted, f"the log in {session}: {told}, the model: {wanted}"
         states = {self.ids[n]: self.model.state(n) for n in self.ids}
         assert {o.operation_id: o.state for o in self.library.log.find(limit=10_000)} == states
         assert self.library.log.position() == self.model.position
+
+    def _found(self, position: int | None) -> dict[str, str]:
+        hits = self.searcher.search("all", collection=self.library.name, limit=100, as_of=position).hits
+        return {hit.source: hit.text for hit in hits}
 
     def finish(self) -> None:
         """The whole past, and the log's own checks."""
         log = replay(self.library.database)
         for position in range(self.model.position + 1):
-            told = {r: "".join(chunks) for r, (_, chunks) in log.view(position).items()}
-            assert told == self.model.view(position) == self.library.view(position)
+            if position >= self.model.horizon or position in self.model.pins:
+                assert _texts(log.view(position)) == self.model.view(position) == self.library.view(position)
         report = verify_log(self.library.database)
         assert report.ok, report
+
+
+def _texts(view: dict[str, tuple[int, tuple[str, ...]]]) -> dict[str, str]:
+    return {source: "".join(chunks) for source, (_, chunks) in view.items()}
 
 
 def _outcome(call: Callable[[], Any]) -> Any:
