@@ -32,10 +32,12 @@ BEGIN
   INSERT INTO recant.embedding (space_id, text_hash, vector)
   SELECT space_id, sha256('x'), '[1,0,0,0]'::public.halfvec FROM recant.collection WHERE id = home RETURNING id INTO vector;
   FOR number IN 1..3 LOOP
-    operation := recant.open_operation('ingest', 'agent ' || number, NULL, NULL, gen_random_uuid(), 'library', '', '{}', '{}', '[]', false, 900, NULL);
+    operation := recant.open_operation(
+      'ingest', 'agent ' || number, NULL, NULL, gen_random_uuid(), 'library', '', '{}', '{}', '[]', false, 900, NULL);
     batch := recant.begin_batch(operation, 'only', 900);
     INSERT INTO recant.version (record_id, operation_id, batch_id, over_operation_id, content_hash)
-    VALUES (record, operation, batch, nullif(operation - 1, 0), sha256(convert_to('text ' || number, 'UTF8'))) RETURNING version_id INTO version;
+    VALUES (record, operation, batch, nullif(operation - 1, 0), sha256(convert_to('text ' || number, 'UTF8')))
+    RETURNING version_id INTO version;
     INSERT INTO recant.document_version (version_id, origin_record_id, title, format, source_hash, fingerprint, chunk_count, token_count)
     VALUES (version, origin, 'a', 'text', sha256('x'), sha256('x'), 1, 2);
     INSERT INTO recant.chunk (version_id, embedding_id, index, token_count, chunk_type, text)
@@ -43,7 +45,8 @@ BEGIN
     PERFORM recant.finish_batch(batch, '{"documents": 1}');
     PERFORM recant.publish_operations(ARRAY[operation]);
   END LOOP;
-  PERFORM recant.apply_verdicts('rollback', 'warden', NULL, NULL, gen_random_uuid(), '', '{"withdraw": [3]}', '{}', '[]', '{}', ARRAY[3::bigint], ARRAY[false]);
+  PERFORM recant.apply_verdicts(
+    'rollback', 'warden', NULL, NULL, gen_random_uuid(), '', '{"withdraw": [3]}', '{}', '[]', '{}', ARRAY[3::bigint], ARRAY[false]);
 END $$
 """
 
