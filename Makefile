@@ -54,7 +54,7 @@ env: ## Write .env with fresh secrets, for docker compose (one that is there sta
 	  *) echo "$$line" ;; esac; done <.env.example >.env.new; mv .env.new .env; echo 'Wrote .env: keep it to yourself'
 
 ##@ Work on it
-.PHONY: test test-nightly lint format coverage bench docs-check pin clean
+.PHONY: test test-nightly lint format coverage bench bench-peers docs-check pin clean
 test: $(READY) ## Run the tests
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
@@ -77,10 +77,13 @@ coverage: $(READY) ## Run the tests and say which lines they leave out
 bench: $(READY) ## Measure; the report goes to bench-report.json
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
+bench-peers: $(READY) ## Install LanceDB and Chroma, for `make bench` to measure beside
+	@$(BIN)/uv pip install --python $(BIN)/python --constraints constraints.txt --editable '.[bench]'
+
 docs-check: $(READY) ## Check that links between the documents lead somewhere
 	@$(BIN)/python .ci/check_links.py
 
-pin: $(READY) ## Write constraints.txt anew from what is installed in .venv
+pin: bench-peers ## Write constraints.txt anew from what is installed in .venv
 	@{ sed -n '/^#/p' constraints.txt; \
 	  $(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | sed -e '/^pip==/d' -e 's/+[^ ]*$$//'; \
 	  grep ' ; ' constraints.txt; } > .venv/constraints.txt

@@ -4,6 +4,7 @@
     ├── TransientError          trying again can help
     │   ├── DatabaseUnreachable
     │   ├── EmbedderUnreachable
+    │   ├── EmbeddingGone
     │   └── OutOfSpace
     └── TerminalError           trying the same again can't help
         ├── UsageError          the call was wrong
@@ -49,6 +50,10 @@ class DatabaseUnreachable(TransientError):
 
 class EmbedderUnreachable(TransientError):
     """The resident embedder did not answer."""
+
+
+class EmbeddingGone(TransientError):
+    """An embedding that nothing used was reclaimed while a writer was about to use it."""
 
 
 class OutOfSpace(TransientError):

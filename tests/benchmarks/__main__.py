@@ -3,7 +3,7 @@
     python -m tests.benchmarks [--only NAME ...] [--quick] [--output FILE] [--docs]
 
 Ends with 1 when a target was missed. `--quick` takes small sizes; their numbers are no evidence. `--docs` puts the
-results into docs/reference/benchmarks.md, in place of those that stand there.
+results into docs/reference/benchmarks.md, in place of those of the same benchmarks that stand there.
 """
 
 from __future__ import annotations
@@ -27,13 +27,15 @@ from tests.benchmarks.measure import Measure
 from tests.benchmarks.report import table, write_results
 
 DOCUMENT = Path("docs/reference/benchmarks.md")
-BENCHMARKS = ("rollback", "search", "writing", "memory", "cold_search", "embedding")
+BENCHMARKS = ("rollback", "search", "writing", "memory", "cold_search", "embedding", "scale", "peers")
 QUICK: dict[str, dict[str, Any]] = {
     "rollback": {"sizes": (100, 1_000, 5_000), "rounds": 10, "rows": 500},
     "search": {"documents": 2_500, "queries": 100},
     "writing": {"chunks": 20_000, "documents": 20},
     "memory": {"documents": 50},
     "cold_search": {"rounds": 2},
+    "scale": {"chunks": 20_000, "operations": 20_000, "careless": 3_100, "records": 2_000},
+    "peers": {"rows": 1_000, "queries": 20},
 }
 
 

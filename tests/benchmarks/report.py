@@ -21,11 +21,13 @@ def table(name: str, outcome: dict[str, Any]) -> Table:
 
 
 def write_results(document: Path, report: dict[str, Any]) -> None:
-    """Replaces what follows the mark. Raises ValueError when the document has none."""
-    head, mark, _ = document.read_text("utf-8").partition(MARK)
+    """Replaces the sections after the mark that were measured now; the others stay. Raises ValueError without a mark."""
+    head, mark, results = document.read_text("utf-8").partition(MARK)
     if not mark:
         raise ValueError(f"{document} has no line {MARK!r}")
-    document.write_text(f"{head}{mark}\n\n{_markdown(report)}", "utf-8")
+    known = {part.partition("\n")[0].strip(): part.rstrip() for part in results.split("\n### ")[1:]}
+    sections = known | _sections(report)
+    document.write_text(f"{head}{mark}\n\n" + "\n\n".join(f"### {text}" for text in sections.values()) + "\n", "utf-8")
 
 
 def number(value: float) -> str:
@@ -33,14 +35,14 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _markdown(report: dict[str, Any]) -> str:
-    parts = [f"Measured on {report['at'][:10]}, Python {report['machine']['python']}."]
+def _sections(report: dict[str, Any]) -> dict[str, str]:
+    when = f"{report['at'][:10]}, Python {report['machine']['python']}"
+    found = {}
     for name, outcome in report["benchmarks"].items():
-        parts.append(f"### {name}\n\nTook {outcome['seconds']:.0f} s; load average at the end {outcome['load']:.1f}.")
-        parts.append(
-            "\n".join(["| measure | value | target | |", "| --- | ---: | --- | --- |", *map(_row, outcome["measures"])])
-        )
-    return "\n\n".join(parts) + "\n"
+        took = f"Took {outcome['seconds']:.0f} s on {when}; load average at the end {outcome['load']:.1f}."
+        rows = ["| measure | value | target | |", "| --- | ---: | --- | --- |", *map(_row, outcome["measures"])]
+        found[name] = "\n".join([name, "", took, "", *rows])
+    return found
 
 
 def _row(line: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from recant.corpus import BatchTarget, ChunkRow, CollectionInfo, Corpus, DocumentRow, Embeddings
 from recant.oplog import Attribution, OperationLog
 from recant.oplog.identifiers import new_run_id
-from recant.store import Database, json_parameter
+from recant.store import Database, json_parameter, numbers_text
 
 DIMENSIONS = 384
 CHUNKS_PER_DOCUMENT = 10
@@ -156,10 +156,12 @@ class Writer:
         with self.database.transaction() as connection:
             self.corpus.append(connection, BatchTarget(self.info.id, operation, attempt), rows)
 
-    def say(self, kind: str, operations: Sequence[int], *, shows: bool) -> None:
-        """One control operation with a verdict about each."""
+    def say(self, kind: str, operations: Sequence[int], *, shows: bool) -> int:
+        """One control operation with a verdict about each; returns its id."""
         with self.database.transaction() as connection:
-            connection.execute(CONTROL, control_parameters(kind, operations, shows=shows))
+            row = connection.execute(CONTROL, control_parameters(kind, operations, shows=shows)).fetchone()
+        assert row is not None
+        return int(row["control_id"])
 
     def build_index(self) -> None:
         """The vector index, as ingestion builds it after a large first load; and fresh statistics."""
@@ -174,7 +176,16 @@ def control_parameters(kind: str, operations: Sequence[int], *, shows: bool) -> 
         json_parameter([]),
         json_parameter({}),
     )
-    return [kind, new_run_id(), parameters, context, datasets, counts, list(operations), [shows] * len(operations)]
+    return [
+        kind,
+        new_run_id(),
+        parameters,
+        context,
+        datasets,
+        counts,
+        numbers_text(operations),
+        numbers_text([shows] * len(operations)),
+    ]
 
 
 def text_hash(text: str) -> bytes:

@@ -180,9 +180,14 @@ class Corpus:
         connection.execute(_SQL["add_watermark_state"], state)
 
     def _records(self, connection: Connection, collection_id: int, kind: str, keys: Iterable[str]) -> dict[str, int]:
-        given = {"collection_id": collection_id, "kind": kind, "keys": sorted(set(keys))}
-        connection.execute(_SQL["add_records"], given)
-        return {row["key"]: row["id"] for row in connection.execute(_SQL["find_records"], given)}
+        """Ids by key; those that aren't there yet are added."""
+        wanted, found = set(keys), dict[str, int]()
+        for statement in ("find_records", "add_records", "find_records"):  # the last for what another worker just added
+            given = {"collection_id": collection_id, "kind": kind, "keys": sorted(wanted - found.keys())}
+            found |= {row["key"]: row["id"] for row in connection.execute(_SQL[statement], given)}
+            if len(found) == len(wanted):
+                break
+        return found
 
     def _copy_documents(
         self, connection: Connection, added: Sequence[tuple[int, DocumentRow]], origins: dict[str, int]

@@ -17,7 +17,9 @@ WITH own AS MATERIALIZED (
 )
 SELECT r.key AS source, r.id AS record_id, head.version_id, head.operation_id, head.own AS open, head.tombstone, d.fingerprint
 FROM unnest(%(sources)s::text[]) AS wanted (key)
-JOIN record r ON r.collection_id = %(collection_id)s AND r.kind = 'document' AND r.key = wanted.key
+CROSS JOIN LATERAL (  -- with a limit, as in find_records
+  SELECT id, key FROM record WHERE collection_id = %(collection_id)s AND kind = 'document' AND key = wanted.key LIMIT 1
+) r
 JOIN LATERAL (
   SELECT v.version_id, v.operation_id, v.tombstone OR v.payload <> 'kept' AS tombstone, v.own FROM (
     SELECT s.version_id, s.operation_id, s.tombstone, s.payload, false AS own FROM seen_version s WHERE s.record_id = r.id
@@ -34,10 +36,14 @@ LEFT JOIN document_version d ON d.version_id = head.version_id
 INSERT INTO record (collection_id, kind, key)
 SELECT %(collection_id)s, %(kind)s, key FROM unnest(%(keys)s::text[]) AS wanted (key) ORDER BY key
 ON CONFLICT DO NOTHING
+RETURNING key, id
 
 -- name: find_records
-SELECT r.key, r.id FROM unnest(%(keys)s::text[]) AS wanted (key)
-JOIN record r ON r.collection_id = %(collection_id)s AND r.kind = %(kind)s AND r.key = wanted.key
+-- (LIMIT, because with statistics from when there were few records the planner would rather read all of them.)
+SELECT wanted.key, r.id FROM unnest(%(keys)s::text[]) AS wanted (key)
+CROSS JOIN LATERAL (
+  SELECT id FROM record WHERE collection_id = %(collection_id)s AND kind = %(kind)s AND key = wanted.key LIMIT 1
+) r
 
 -- name: add_versions
 -- A record that this operation has a version of already is left out: the same source twice in one run.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from recant.errors import DimensionMismatch
-from recant.store import Database, duplicate_key, load, vector_rows
+from recant.errors import DimensionMismatch, EmbeddingGone
+from recant.store import Connection, Database, duplicate_key, load, vector_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 INDEX_FROM = 20_000
 """Vectors from which an index pays; below it exact search takes some 5 ms (measured, docs/reference/benchmarks.md)."""
-COPIES_AT_ONCE = 2
+CONNECTIONS = 2
 LEAST_SHARED = 512
-"""From so many vectors on, two connections copy a share each: Postgres uses one processor for each."""
+"""From so many hashes on, two connections take a share each: Postgres uses one processor for each."""
 _SQL = load(__package__, "corpus.sql")
 
 
@@ -37,14 +37,13 @@ class Embeddings:
 
     def known(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
         """Ids of those that are stored, by hash."""
-        given = {"space_id": self.space_id, "hashes": list(hashes)}
-        with self.database.transaction() as connection:
-            return {bytes(row["text_hash"]): row["id"] for row in connection.execute(_SQL["known_embeddings"], given)}
+        return self._in_shares(sorted(hashes), self._look_up)
 
     def add(self, vectors: Mapping[bytes, NDArray[np.float32]]) -> dict[bytes, int]:
         """Stores unit vectors of shape (dimensions,) by hash and returns the ids; those another worker stored first are kept.
 
-        Raises DimensionMismatch. Short transactions of their own, in the order of the hashes, so that writers don't deadlock.
+        Raises DimensionMismatch; EmbeddingGone when one of another worker's was reclaimed in the same moment. Short
+        transactions of their own, in the order of the hashes, so that writers don't deadlock.
         """
         for vector in vectors.values():
             if vector.shape != (self.dimensions,):
@@ -53,28 +52,49 @@ class Embeddings:
                 )
         if not vectors:
             return {}
-        hashes = sorted(vectors)
-        parts = COPIES_AT_ONCE if len(hashes) >= LEAST_SHARED else 1
-        shares = [hashes[n * len(hashes) // parts : (n + 1) * len(hashes) // parts] for n in range(parts)]
-        with ThreadPoolExecutor(parts) as pool:
-            list(pool.map(lambda share: self._copy([vectors[key] for key in share], share), shares))
-        return self.known(hashes)
+        ids = self._in_shares(sorted(vectors), lambda share: self._copy([vectors[key] for key in share], share))
+        if len(ids) < len(vectors):
+            gone = len(vectors) - len(ids)
+            raise EmbeddingGone(f"{gone} embeddings were reclaimed while they were stored: run it again.")
+        return ids
 
-    def _copy(self, vectors: list[NDArray[np.float32]], hashes: Sequence[bytes]) -> None:
+    def _in_shares(
+        self, hashes: Sequence[bytes], work: Callable[[Sequence[bytes]], dict[bytes, int]]
+    ) -> dict[bytes, int]:
+        """What `work` says of the hashes, several connections at once where there are many."""
+        if len(hashes) < LEAST_SHARED:
+            return work(hashes)
+        size = -(-len(hashes) // CONNECTIONS)
+        shares = [hashes[start : start + size] for start in range(0, len(hashes), size)]
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            return {key: found for part in pool.map(work, shares) for key, found in part.items()}
+
+    def _look_up(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
+        with self.database.transaction() as connection:
+            return self._ids(connection, hashes)
+
+    def _copy(self, vectors: list[NDArray[np.float32]], hashes: Sequence[bytes]) -> dict[bytes, int]:
         rows = vector_rows(self.space_id, hashes, _stacked(vectors))
         try:
-            with self.database.transaction() as connection, connection.cursor().copy(_SQL["copy_embeddings"]) as copy:
-                copy.write(rows)
+            with self.database.transaction() as connection:
+                with connection.cursor().copy(_SQL["copy_embeddings"]) as copy:
+                    copy.write(rows)
+                return self._ids(connection, hashes)
         except duplicate_key:
-            self._add_missing(rows)
+            return self._add_missing(rows, hashes)
 
-    def _add_missing(self, rows: bytes) -> None:
+    def _add_missing(self, rows: bytes, hashes: Sequence[bytes]) -> dict[bytes, int]:
         """Another worker stored some of them in the meantime."""
         with self.database.transaction() as connection:
             connection.execute(_SQL["stage_embeddings"])
             with connection.cursor().copy(_SQL["copy_staged_embeddings"]) as copy:
                 copy.write(rows)
             connection.execute(_SQL["add_staged_embeddings"])
+            return self._ids(connection, hashes)
+
+    def _ids(self, connection: Connection, hashes: Sequence[bytes]) -> dict[bytes, int]:
+        given = {"space_id": self.space_id, "hashes": list(hashes)}
+        return {bytes(row["text_hash"]): row["id"] for row in connection.execute(_SQL["known_embeddings"], given)}
 
     def tend_index(self) -> bool:
         """Builds the vector index once there are enough vectors for one; True when it was built now."""

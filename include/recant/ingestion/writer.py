@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from recant.corpus import BatchTarget, ChunkRow, DocumentRow, Embeddings, Head
 from recant.corpus.embeddings import text_hash
+from recant.errors import EmbeddingGone
 from recant.ingestion.chunking import chunk, fingerprint
 from recant.ingestion.document import Chunk, ParsedDocument, RawDocument, Rejected
 from recant.ingestion.readers import open_documents, parse
@@ -17,6 +18,7 @@ from recant.ingestion.source import SourceItem
 if TYPE_CHECKING:
     from recant.ingestion.pipeline import Ingestion, Progress
 
+FLUSH_ATTEMPTS = 5
 FLUSH_CHUNKS = 2_000
 FLUSH_DOCUMENTS = 500
 FLUSH_BYTES = 16 * 1024 * 1024
@@ -134,36 +136,53 @@ class BatchWriter:
     def _flush(self) -> None:
         self.ingestion.log.extend_lease(self.target.operation_id)
         pending, self._pending = self._pending, _Pending()
-        ids = self._embed([c.embedding_text for d in pending.documents for c in d.chunks])
-        documents = [_row(d, ids) for d in pending.documents]
+        texts = [chunk.embedding_text for document in pending.documents for chunk in document.chunks]
+        computed = self._store(pending, {text_hash(text): text for text in texts})
+        self.counts["embedded"] += computed
+        self.counts["reused"] += max(0, len(texts) - computed)
+        self.counts["unchanged"] += len(pending.affirmed)
+        self.counts["rejected"] += len(pending.rejected)
+
+    def _store(self, pending: _Pending, texts: dict[bytes, str]) -> int:
+        """Embeds and appends, again when an embedding was reclaimed in between; returns how many were computed."""
+        computed = 0
+        for attempt in range(1, FLUSH_ATTEMPTS + 1):
+            try:
+                ids, missing = self._embed(texts)
+                computed += missing
+                self._append(pending, ids)
+                break
+            except EmbeddingGone:
+                if attempt == FLUSH_ATTEMPTS:
+                    raise
+        return computed
+
+    def _append(self, pending: _Pending, ids: dict[bytes, int]) -> None:
+        documents = [_row(document, ids) for document in pending.documents]
         corpus, target = self.ingestion.corpus, self.target
         with self.ingestion.database.transaction() as connection:
             twice = corpus.append(connection, target, documents) if documents else set()
             corpus.affirm(connection, target, pending.affirmed)
-            pending.rejected += [
+            again = [
                 Rejected(s, "another batch of this run has it already; that one is kept", "duplicate")
                 for s in sorted(twice)
             ]
-            corpus.reject(connection, target, [(r.source, r.code, r.reason) for r in pending.rejected])
+            corpus.reject(connection, target, [(r.source, r.code, r.reason) for r in pending.rejected + again])
+        pending.rejected += again
         written = [d for d in documents if d.source not in twice]
         self.counts["documents"] += len(written)
         self.counts["chunks"] += sum(len(d.chunks) for d in written)
-        self.counts["unchanged"] += len(pending.affirmed)
-        self.counts["rejected"] += len(pending.rejected)
 
-    def _embed(self, texts: Sequence[str]) -> dict[bytes, int]:
-        """Ids of the texts' embeddings by hash; only texts that the space doesn't know are computed."""
+    def _embed(self, texts: dict[bytes, str]) -> tuple[dict[bytes, int], int]:
+        """Ids of the texts' embeddings by hash, and how many had to be computed because the space didn't know them."""
         if not texts:
-            return {}
-        by_hash = {text_hash(text): text for text in texts}
-        ids = self.embeddings.known(sorted(by_hash))
-        missing = [key for key in by_hash if key not in ids]
+            return {}, 0
+        ids = self.embeddings.known(sorted(texts))
+        missing = [key for key in texts if key not in ids]
         if missing:
-            vectors = self.ingestion.embedder.embed([by_hash[key] for key in missing], progress=self._chunk_progress())
+            vectors = self.ingestion.embedder.embed([texts[key] for key in missing], progress=self._chunk_progress())
             ids |= self.embeddings.add(dict(zip(missing, vectors, strict=True)))
-        self.counts["embedded"] += len(missing)
-        self.counts["reused"] += len(texts) - len(missing)
-        return ids
+        return ids, len(missing)
 
     def _chunk_progress(self) -> Callable[[int, int], None] | None:
         progress = self.progress

@@ -14,7 +14,7 @@ from recant.rollback.decisions import DECISIONS, Verdicts, cascade, log_position
 from recant.rollback.plan import DECIDED, POLICIES, Plan
 from recant.rollback.possible import NAMED_ONLY, Reads
 from recant.rollback.targets import Dependent, Flips
-from recant.store import Connection, load
+from recant.store import Connection, load, numbers_text
 
 _SQL = load(__package__, "rollback.sql")
 _SEEN_THEN = _SQL["seen_then"]
@@ -64,11 +64,13 @@ def blast_radius(connection: Connection, selector: Selector, reads: Reads = NAME
 def flips(connection: Connection, verdicts: Verdicts) -> Flips:
     """What would stop being seen, and what would be seen again."""
     operations, shows = verdicts.operations
-    rows = connection.execute(_SQL["flips"], {"operations": operations, "shows": shows}).fetchall()
+    rows = connection.execute(
+        _SQL["flips"], {"operations": numbers_text(operations), "shows": numbers_text(shows)}
+    ).fetchall()
     records, record_shows = verdicts.records
     given = {
-        "flipped": [row["operation_id"] for row in rows],
-        "flipped_shows": [row["visible"] for row in rows],
+        "flipped": numbers_text(row["operation_id"] for row in rows),
+        "flipped_shows": numbers_text(row["visible"] for row in rows),
         "operations": [r.operation_id for r in records],
         "records": [r.record_id for r in records],
         "shows": record_shows,

@@ -19,7 +19,7 @@ from recant.rollback.plans import Plans
 from recant.rollback.possible import NAMED_ONLY, Reads
 from recant.rollback.targets import RecordOf
 from recant.settings import Settings
-from recant.store import Connection, Database, json_parameter, load
+from recant.store import Connection, Database, json_parameter, load, numbers_text
 
 _SQL = load(__package__, "rollback.sql")
 
@@ -257,8 +257,8 @@ class Rollback:
                     "revived": plan.revived,
                 }
             ),
-            "operations": [*plan.withdraw, *plan.bring_back],
-            "shows": [False] * len(plan.withdraw) + [True] * len(plan.bring_back),
+            "operations": numbers_text([*plan.withdraw, *plan.bring_back]),
+            "shows": numbers_text([False] * len(plan.withdraw) + [True] * len(plan.bring_back)),
             "record_operations": [r.operation_id for r in records],
             "records": [r.record_id for r in records],
             "record_shows": [False] * len(plan.withdraw_records) + [True] * len(plan.bring_back_records),

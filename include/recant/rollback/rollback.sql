@@ -7,24 +7,8 @@ SELECT log_position() AS position
 SELECT lock_log() AS position
 
 -- name: dependents
--- Operations built on these over any number of hops, hidden ones in between included; the first hop that leads to each.
-WITH RECURSIVE reach (id) AS (
-  SELECT unnest(%(operations)s::bigint[])
-  UNION
-  SELECT d.operation_id FROM reach r JOIN dependency d ON d.input_operation_id = r.id
-)
-SELECT o.id, via.class, via.input_operation_id AS via
-FROM (SELECT id FROM reach EXCEPT SELECT unnest(%(operations)s::bigint[])) r
-JOIN operation o ON o.id = r.id
-JOIN LATERAL (
-  SELECT d.class, d.input_operation_id FROM dependency d JOIN reach s ON s.id = d.input_operation_id
-  WHERE d.operation_id = o.id AND NOT (o.narrowed AND EXISTS (
-    SELECT FROM version v JOIN withheld w ON w.operation_id = o.id AND w.record_id = v.record_id
-    WHERE v.version_id = coalesce(d.version_id, CASE WHEN d.class = 'affirmed' THEN d.input_version_id END)))
-  ORDER BY d.input_operation_id, d.class LIMIT 1
-) via ON true
-WHERE o.life = 'published' AND o.visible
-ORDER BY o.position
+-- Seen operations built on these over any number of hops, and the first hop that leads to each.
+SELECT operation_id AS id, class, via FROM dependents_of(%(operations)s::bigint[])
 
 -- name: narrowed_targets
 -- What a selector by document picks of each operation: the records written or affirmed. `whole`: it wrote nothing else.

@@ -1,6 +1,6 @@
 """The only place that knows psycopg: connections, named queries, migrations, and the driver's errors in our words."""
 
-from recant.store.arrays import array_text
+from recant.store.arrays import array_text, numbers_text
 from recant.store.database import Connection, Database, Row, connect_once, json_parameter
 from recant.store.migration import migrate, pending_migrations
 from recant.store.queries import load
@@ -17,6 +17,7 @@ __all__ = [
     "json_parameter",
     "load",
     "migrate",
+    "numbers_text",
     "pending_migrations",
     "vector_rows",
 ]

@@ -50,6 +50,8 @@ def _translate(error: psycopg.Error | PoolTimeout) -> errors.RecantError | None:
         return errors.OutOfSpace(
             f"The database's disk is full ({error.diag.message_primary}). Free space and run it again."
         )
+    if isinstance(error, pg.ForeignKeyViolation) and error.diag.constraint_name == "chunk_embedding_id_fkey":
+        return errors.EmbeddingGone("An embedding was reclaimed while a chunk with it was written: run it again.")
     if isinstance(error, (pg.UndefinedTable, pg.UndefinedFunction, pg.InvalidSchemaName)):
         return errors.SchemaOutdated(
             f"The database lacks Recant's schema or an object of it: run `recant migrate`. ({error.diag.message_primary})"

@@ -6,10 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from psycopg import errors
 
 from recant.corpus import Embeddings
 from recant.corpus.embeddings import LEAST_SHARED, text_hash
-from recant.errors import DimensionMismatch
+from recant.errors import DimensionMismatch, EmbeddingGone
+from recant.store.database import connect_once
 from tests.integration.library import Library
 
 
@@ -55,9 +57,41 @@ def test_workers_that_store_the_same_texts_do_not_disturb_each_other(library: Li
         assert connection.execute("SELECT count(*) AS n FROM embedding").fetchone() == {"n": len(everything)}
 
 
+def test_embeddings_that_vanish_while_they_are_stored_are_missed(
+    library: Library, embeddings: Embeddings, database: str
+):
+    """The caller is told to run it again, instead of being handed too few ids."""
+    with connect_once(database) as superuser:
+        superuser.execute(
+            "CREATE FUNCTION vanish() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS "
+            "'BEGIN DELETE FROM recant.embedding; RETURN NULL; END'"
+        )
+        superuser.execute("CREATE TRIGGER vanish AFTER INSERT ON recant.embedding EXECUTE FUNCTION vanish()")
+    with pytest.raises(EmbeddingGone, match="3 embeddings"):
+        embeddings.add(vectors(library, 3))
+
+
 def test_a_vector_of_another_length_is_refused(library: Library, embeddings: Embeddings):
     """Nothing of the batch is stored."""
     some = vectors(library, 2) | {text_hash("odd"): np.ones(3, dtype=np.float32)}
     with pytest.raises(DimensionMismatch, match="4 dimensions"):
         embeddings.add(some)
     assert embeddings.known(list(some)) == {}
+
+
+@pytest.mark.parametrize(
+    ("space", "vector", "refusal", "why"),
+    [
+        (0, "[1,0,0,0]", errors.ForeignKeyViolation, "no embedding space"),
+        (None, "[1,0,0]", errors.DataException, "4 dimensions, not of 3"),
+    ],
+)
+def test_the_database_itself_holds_vectors_against_their_space(
+    embeddings: Embeddings, database: str, space: int | None, vector: str, refusal: type[Exception], why: str
+):
+    """A space that isn't there and a vector of another length are refused, whoever inserts them."""
+    with connect_once(database) as superuser, pytest.raises(refusal, match=why):
+        superuser.execute(
+            "INSERT INTO recant.embedding (space_id, text_hash, vector) VALUES (%s, sha256('x'), %s)",
+            [embeddings.space_id if space is None else space, vector],
+        )

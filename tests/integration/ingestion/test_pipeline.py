@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recant.errors import ConfigurationError, GateFailed, StaleBatch, UsageError
+from recant.errors import ConfigurationError, EmbeddingGone, GateFailed, StaleBatch, TransientError, UsageError
 from recant.ingestion import pipeline as pipeline_module
 from recant.ingestion import writer as writer_module
 from recant.ingestion.pipeline import Ingestion
@@ -281,6 +281,46 @@ def test_nothing_but_rejections_is_published_as_such(ingestion: Ingestion, tmp_p
     report = ingestion.run(request(tmp_path / "nowhere", tmp_path / "neither.md"), WHO)
     assert (report.documents, len(report.rejected)) == (0, 2)
     assert all(r["code"] == "missing" for r in report.rejected)
+
+
+def forget_embeddings_before_each_append(monkeypatch: pytest.MonkeyPatch, database: str, times: int) -> list[int]:
+    """What reclaiming may do to a writer that has looked its embeddings up: the first `times` times all are deleted."""
+    append, deleted = writer_module.BatchWriter._append, list[int]()
+
+    def overtaken(self: writer_module.BatchWriter, *arguments: object) -> None:
+        if len(deleted) < times:
+            with connect_once(database) as superuser:
+                deleted.append(superuser.execute("DELETE FROM recant.embedding").rowcount)
+        append(self, *arguments)
+
+    monkeypatch.setattr(writer_module.BatchWriter, "_append", overtaken)
+    return deleted
+
+
+def test_embeddings_that_were_reclaimed_meanwhile_are_computed_again(
+    ingestion: Ingestion, folder: Path, database: str, monkeypatch: pytest.MonkeyPatch
+):
+    """A flush that meets the hole looks again; its documents are written once, and searchable."""
+    deleted = forget_embeddings_before_each_append(monkeypatch, database, times=2)
+    report = ingestion.run(request(folder), WHO)
+    assert deleted == [report.chunks, report.chunks]
+    assert (report.documents, report.embedded, report.reused) == (2, 3 * report.chunks, 0)
+    assert set(seen(ingestion)) == {"tides.md", "sort.py"}
+    with ingestion.database.transaction() as connection:
+        row = connection.execute("SELECT count(*) AS n FROM chunk JOIN embedding e ON e.id = embedding_id").fetchone()
+    assert row == {"n": report.chunks}
+
+
+def test_a_writer_that_is_always_overtaken_gives_up(
+    ingestion: Ingestion, folder: Path, database: str, monkeypatch: pytest.MonkeyPatch
+):
+    """After some attempts it says so, as something that may go better later; nothing is half there."""
+    deleted = forget_embeddings_before_each_append(monkeypatch, database, times=100)
+    with pytest.raises(EmbeddingGone, match="run it again") as raised:
+        ingestion.run(request(folder), WHO)
+    assert isinstance(raised.value, TransientError)
+    assert len(deleted) == writer_module.FLUSH_ATTEMPTS
+    assert [operation.state for operation in ingestion.log.find()] == ["aborted"]
 
 
 def test_a_long_batch_of_known_texts_keeps_its_lease(

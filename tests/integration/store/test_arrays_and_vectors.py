@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recant.store import Database, array_text, vector_rows
+from recant.store import Database, array_text, numbers_text, vector_rows
 
 texts = st.text(st.characters(blacklist_characters="\x00", blacklist_categories=["Cs"]), max_size=30)
 
@@ -20,6 +20,16 @@ def test_arrays_arrive_as_they_were(database: str, values: list[str]):
         with connection.cursor().copy("COPY t (v) FROM STDIN") as copy:
             copy.write_row((array_text(values),))
         assert connection.execute("SELECT v FROM t").fetchone() == {"v": values}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@given(ids=st.lists(st.integers(-(2**63), 2**63 - 1)), flags=st.lists(st.booleans()))
+def test_numbers_and_truth_values_arrive_as_they_were(database: str, ids: list[int], flags: list[bool]):
+    """As parameters of type bigint[] and boolean[], none of them included."""
+    with Database(database) as db, db.transaction() as connection:
+        parameters = [numbers_text(ids), numbers_text(flags)]
+        row = connection.execute("SELECT %s::bigint[] AS ids, %s::boolean[] AS flags", parameters).fetchone()
+    assert row == {"ids": ids, "flags": flags}
 
 
 def test_vectors_arrive_as_they_were(database: str):
