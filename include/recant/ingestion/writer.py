@@ -13,6 +13,7 @@ from recant.ingestion.document import Chunk, ParsedDocument, RawDocument, Reject
 from recant.ingestion.readers import open_documents, parse
 from recant.ingestion.request import IngestRequest
 from recant.ingestion.source import SourceItem
+from recant.store import missing_key
 
 if TYPE_CHECKING:
     from recant.ingestion.pipeline import Ingestion, Progress
@@ -22,6 +23,8 @@ FLUSH_DOCUMENTS = 500
 FLUSH_BYTES = 16 * 1024 * 1024
 READ_AHEAD_DOCUMENTS = 50
 READ_AHEAD_BYTES = 8 * 1024 * 1024
+EMBED_ATTEMPTS = 5
+"""Known embeddings may be reclaimed before they are used; so many times in a row they are not."""
 RECORD_FORMATS = ("json", "jsonl", "csv")
 
 Counts: TypeAlias = dict[str, Any]
@@ -134,22 +137,33 @@ class BatchWriter:
     def _flush(self) -> None:
         self.ingestion.log.extend_lease(self.target.operation_id)
         pending, self._pending = self._pending, _Pending()
+        before = dict(self.counts)
+        for attempt in range(1, EMBED_ATTEMPTS + 1):
+            try:
+                self._append(pending)
+                break
+            except missing_key:  # reclaimed or erased between the look-up and the append
+                self.counts = dict(before)
+                if attempt == EMBED_ATTEMPTS:
+                    raise
+
+    def _append(self, pending: _Pending) -> None:
         ids = self._embed([c.embedding_text for d in pending.documents for c in d.chunks])
         documents = [_row(d, ids) for d in pending.documents]
         corpus, target = self.ingestion.corpus, self.target
         with self.ingestion.database.transaction() as connection:
             twice = corpus.append(connection, target, documents) if documents else set()
             corpus.affirm(connection, target, pending.affirmed)
-            pending.rejected += [
+            rejected = pending.rejected + [
                 Rejected(s, "another batch of this run has it already; that one is kept", "duplicate")
                 for s in sorted(twice)
             ]
-            corpus.reject(connection, target, [(r.source, r.code, r.reason) for r in pending.rejected])
+            corpus.reject(connection, target, [(r.source, r.code, r.reason) for r in rejected])
         written = [d for d in documents if d.source not in twice]
         self.counts["documents"] += len(written)
         self.counts["chunks"] += sum(len(d.chunks) for d in written)
         self.counts["unchanged"] += len(pending.affirmed)
-        self.counts["rejected"] += len(pending.rejected)
+        self.counts["rejected"] += len(rejected)
 
     def _embed(self, texts: Sequence[str]) -> dict[bytes, int]:
         """Ids of the texts' embeddings by hash; only texts that the space doesn't know are computed."""
@@ -157,12 +171,13 @@ class BatchWriter:
             return {}
         by_hash = {text_hash(text): text for text in texts}
         ids = self.embeddings.known(sorted(by_hash))
-        missing = [key for key in by_hash if key not in ids]
-        if missing:
+        missing = unknown = [key for key in by_hash if key not in ids]
+        while missing:
             vectors = self.ingestion.embedder.embed([by_hash[key] for key in missing], progress=self._chunk_progress())
             ids |= self.embeddings.add(dict(zip(missing, vectors, strict=True)))
-        self.counts["embedded"] += len(missing)
-        self.counts["reused"] += len(texts) - len(missing)
+            missing = [key for key in missing if key not in ids]
+        self.counts["embedded"] += len(unknown)
+        self.counts["reused"] += len(texts) - len(unknown)
         return ids
 
     def _chunk_progress(self) -> Callable[[int, int], None] | None:

@@ -4,7 +4,7 @@ from recant.store.arrays import array_text
 from recant.store.database import Connection, Database, Row, connect_once, json_parameter
 from recant.store.migration import migrate, pending_migrations
 from recant.store.queries import load
-from recant.store.vectors import duplicate_key, half_vector, vector_rows
+from recant.store.vectors import duplicate_key, half_vector, missing_key, vector_rows
 
 __all__ = [
     "Connection",
@@ -17,6 +17,7 @@ __all__ = [
     "json_parameter",
     "load",
     "migrate",
+    "missing_key",
     "pending_migrations",
     "vector_rows",
 ]

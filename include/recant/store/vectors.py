@@ -18,6 +18,9 @@ _TRAILER = b"\xff\xff"
 duplicate_key = psycopg.errors.UniqueViolation
 """Raised by an insert of a key that is there already."""
 
+missing_key = psycopg.errors.ForeignKeyViolation
+"""Raised by an insert that names a key which isn't there."""
+
 
 def half_vector(vector: NDArray[np.float32]) -> HalfVector:
     """A parameter of type halfvec, from an array of shape (d,)."""
