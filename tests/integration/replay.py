@@ -38,9 +38,15 @@ class Version:
     operation: int
     source: str
     over: int | None
-    present: bool
-    """Neither a tombstone nor destroyed."""
+    tombstone: bool
+    payload: str
+    """kept, erased or reclaimed: by now, whenever it was seen."""
     chunks: tuple[str, ...]
+
+    @property
+    def present(self) -> bool:
+        """Whether its document is there when it is the head."""
+        return not self.tombstone and self.payload == "kept"
 
 
 @dataclass
@@ -122,7 +128,7 @@ def replay(database: Database) -> Replay:
         versions = _versions(connection)
         verdicts = _grouped(connection, "SELECT control_id, operation_id AS about, shows FROM verdict")
         narrow = "SELECT control_id, operation_id, record_id, shows FROM record_verdict"
-        record_verdicts = _grouped(connection, narrow) if _has_table(connection, "record_verdict") else {}
+        record_verdicts = _grouped(connection, narrow)
     published = sorted((row for row in operations if row["life"] == "published"), key=lambda row: row["position"])
     assert [row["position"] for row in published] == list(range(1, len(published) + 1)), "positions have gaps"
     entries = [
@@ -142,11 +148,10 @@ def replay(database: Database) -> Replay:
 
 
 def _versions(connection: Connection) -> dict[int, dict[int, Version]]:
-    kept = "v.payload = 'kept'" if _has_column(connection, "version", "payload") else "true"
     rows = _rows(
         connection,
-        f"""
-        SELECT v.operation_id, v.record_id, r.key, v.over_operation_id, NOT v.tombstone AND {kept} AS present,
+        """
+        SELECT v.operation_id, v.record_id, r.key, v.over_operation_id, v.tombstone, v.payload::text,
                array_agg(c.text ORDER BY c.index) FILTER (WHERE c.id IS NOT NULL) AS chunks
         FROM version v JOIN record r ON r.id = v.record_id LEFT JOIN chunk c ON c.version_id = v.version_id
         WHERE r.kind = 'document' GROUP BY v.version_id, r.key
@@ -155,7 +160,12 @@ def _versions(connection: Connection) -> dict[int, dict[int, Version]]:
     found: dict[int, dict[int, Version]] = {}
     for row in rows:
         version = Version(
-            row["operation_id"], row["key"], row["over_operation_id"], row["present"], tuple(row["chunks"] or ())
+            row["operation_id"],
+            row["key"],
+            row["over_operation_id"],
+            row["tombstone"],
+            row["payload"],
+            tuple(row["chunks"] or ()),
         )
         found.setdefault(row["operation_id"], {})[row["record_id"]] = version
     return found
@@ -171,17 +181,3 @@ def _grouped(connection: Connection, query: str) -> dict[int, dict[Any, bool]]:
 
 def _rows(connection: Connection, query: str) -> list[dict[str, Any]]:
     return connection.execute(query).fetchall()
-
-
-def _has_table(connection: Connection, name: str) -> bool:
-    return bool(_rows(connection, f"SELECT FROM pg_tables WHERE schemaname = 'recant' AND tablename = '{name}'"))
-
-
-def _has_column(connection: Connection, table: str, name: str) -> bool:
-    return bool(
-        _rows(
-            connection,
-            f"SELECT FROM information_schema.columns WHERE table_schema = 'recant' AND table_name = '{table}' "
-            f"AND column_name = '{name}'",
-        )
-    )

@@ -47,7 +47,7 @@ def _hidden_by(entry: Entry) -> set[Target]:
 
 
 def _is_untold(entry: Entry, told: Told) -> bool:
-    return entry.position not in told.published and entry.position not in told.withdrawn
+    return entry.position not in {*told.published, *told.withdrawn, *told.reclaimed}
 
 
 def _lost_updates(entry: Entry, before: State) -> list[str]:
@@ -63,6 +63,16 @@ def _lost_updates(entry: Entry, before: State) -> list[str]:
 
 
 def _wrong_views(state: State, observations: list[Documents]) -> list[str]:
-    """A search shows the state of one position, whole: never some of an operation's documents, or of a document's chunks."""
-    wanted = {source: (operation, tuple(sorted(chunks))) for source, (operation, chunks) in state.documents().items()}
-    return [f"at {state.position} a search showed {o}, it should be {wanted}" for o in observations if o != wanted]
+    """A search shows the state of one position, whole: never some of an operation's documents, or of a document's chunks.
+
+    Of what was reclaimed since, which operation's it was is still known.
+    """
+    heads = [v for v in state.heads.values() if not v.tombstone]
+    wanted = {v.source: (v.operation, tuple(sorted(v.chunks))) for v in heads if v.payload == "kept"}
+    gone = {v.source: v.operation for v in heads if v.payload == "reclaimed"}
+    return [
+        f"at {state.position} a search showed {o}, it should be {wanted} and {gone}"
+        for o in observations
+        if {s: found for s, found in o.items() if s not in gone} != wanted
+        or {s: operation for s, (operation, _) in o.items() if s in gone} != gone
+    ]

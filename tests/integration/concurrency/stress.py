@@ -10,6 +10,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from recant.corpus import BatchTarget, ChunkRow, DocumentRow, Embeddings
@@ -18,6 +19,7 @@ from recant.errors import (
     HasDependents,
     InputWithdrawn,
     OperationClosed,
+    PastHorizon,
     PlanStale,
     RecantError,
     StaleBatch,
@@ -25,12 +27,14 @@ from recant.errors import (
 )
 from recant.oplog import Attribution, Selector
 from recant.search import Searcher
-from recant.store import Database
+from recant.settings import read_settings
+from recant.storage import Storage
+from recant.store import Database, missing_key
 from tests.integration.library import Library
 
 SOURCES = [f"document {n}" for n in range(24)]
-REFUSALS = (WriteConflict, InputWithdrawn, PlanStale, HasDependents)
-"""All that a user may be told for having company."""
+REFUSALS = (WriteConflict, InputWithdrawn, PlanStale, HasDependents, PastHorizon)
+"""All that a user may be told for having company; the last one by a reclaim only."""
 LATE = (OperationClosed, StaleBatch)
 """What a worker is told whose operation went on without it."""
 POLICIES = ["refuse", "refuse", "safe_only", "cascade", "force"]
@@ -60,6 +64,8 @@ class Told:
     withdrawn: dict[int, set[Target]] = field(default_factory=dict)
     """By a rollback's position: what it said it took back, operations and records of operations."""
     aborted: list[int] = field(default_factory=list)
+    reclaimed: set[int] = field(default_factory=set)
+    """Positions of reclaims."""
     observations: list[tuple[int, Documents]] = field(default_factory=list)
     """The position that a search gave as its own, and what it showed."""
     refusals: Counter[str] = field(default_factory=Counter)
@@ -76,12 +82,13 @@ class Stress:
         self.stop = threading.Event()
         self.late: queue.Queue[BatchTarget] = queue.Queue()
 
-    def run(self, *, writers: int = 10, takers: int = 2, readers: int = 1) -> Told:
+    def run(self, *, writers: int = 10, takers: int = 2, readers: int = 1, reclaimers: int = 1) -> Told:
         """All at once. A failure of any of them ends it early."""
         with Database(self.dsn) as database:
             assert ChunkyLibrary(database).collection is not None
         roles: list[Callable[[ChunkyLibrary, random.Random], None]] = [self.write] * writers
         roles += [self.take_back] * takers + [self.read] * readers + [self.write_late]
+        roles += [self.reclaim] * reclaimers
         threads = [threading.Thread(target=self.act, args=(role, n)) for n, role in enumerate(roles)]
         for thread in threads:
             thread.start()
@@ -132,9 +139,23 @@ class Stress:
         documents = {s: None if rng.random() < 0.1 else f"by {operation_id} in {rng.random()}" for s in chosen}
         if rng.random() < 0.3:
             library.affirm(operation_id, rng.choice([s for s in SOURCES if s not in chosen]))
-        target = library.write(operation_id, documents)
+        target = self.write_anyhow(library, operation_id, documents)
         if rng.random() < 0.3:
             self.late.put(target)
+
+    def write_anyhow(self, library: ChunkyLibrary, operation_id: int, documents: dict[str, str | None]) -> BatchTarget:
+        """A batch whose embeddings are reclaimed before they are used is done again."""
+        while True:
+            with suppress(missing_key, KeyError):
+                return library.write(operation_id, documents)
+
+    def reclaim(self, library: ChunkyLibrary, rng: random.Random) -> None:
+        """To somewhere in the recent past."""
+        time.sleep(0.1 + rng.random() * 0.2)
+        horizon = max(0, library.log.position() - rng.randrange(60))
+        report = Storage(library.database, read_settings({})).reclaim(Attribution("keeper"), horizon=horizon)
+        if report.position is not None:
+            self.told.reclaimed.add(report.position)
 
     def give_up(self, library: ChunkyLibrary, opened: list[int]) -> None:
         for operation_id in opened:

@@ -11,10 +11,12 @@ import psycopg
 from recant.errors import OperationClosed
 from recant.oplog import Attribution, Selector
 from recant.sessions import Sessions
+from recant.settings import read_settings
+from recant.storage import Storage
 from tests.integration.library import Library
 
 Facts = dict[str, int]
-BY = Attribution("crasher")
+BY = Attribution("crasher", message="as told")
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,25 @@ def release(library: Library, facts: Facts) -> None:
     library.rollback.release(Selector(operations=(facts["second"],)), BY, "force")
 
 
+def storage_of(library: Library) -> Storage:
+    return Storage(library.database, read_settings({"RECANT_COLLECTION": library.name}))
+
+
+def erase(library: Library, facts: Facts) -> None:
+    """A document that is seen, superseded, and written in an open operation."""
+    storage_of(library).erase("a", BY)
+
+
+def reclaim(library: Library, facts: Facts) -> None:
+    """All that isn't seen now; what was marked and not freed is freed by the next one."""
+    storage_of(library).reclaim(BY, horizon=library.log.position())
+
+
+def tag(library: Library, facts: Facts) -> None:
+    """A name for the first position."""
+    storage_of(library).tag("first", at=1)
+
+
 def restore(library: Library, facts: Facts) -> None:
     """As at the first position."""
     library.rollback.restore(library.name, 1, BY)
@@ -149,6 +170,9 @@ SCENARIOS = {
     "quarantine": Scenario(history, quarantine),
     "release": Scenario(in_quarantine, release),
     "restore": Scenario(history, restore),
+    "erase": Scenario(written, erase),
+    "reclaim": Scenario(rolled_back, reclaim),
+    "tag": Scenario(history, tag),
 }
 
 
