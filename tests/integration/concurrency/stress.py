@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from recant.corpus import BatchTarget, ChunkRow, DocumentRow, Embeddings
 from recant.corpus.embeddings import text_hash
 from recant.errors import (
+    EmbeddingGone,
     HasDependents,
     InputWithdrawn,
     OperationClosed,
@@ -29,7 +30,7 @@ from recant.oplog import Attribution, Selector
 from recant.search import Searcher
 from recant.settings import read_settings
 from recant.storage import Storage
-from recant.store import Database, missing_key
+from recant.store import Database
 from tests.integration.library import Library
 
 SOURCES = [f"document {n}" for n in range(24)]
@@ -146,7 +147,7 @@ class Stress:
     def write_anyhow(self, library: ChunkyLibrary, operation_id: int, documents: dict[str, str | None]) -> BatchTarget:
         """A batch whose embeddings are reclaimed before they are used is done again."""
         while True:
-            with suppress(missing_key, KeyError):
+            with suppress(EmbeddingGone, KeyError):
                 return library.write(operation_id, documents)
 
     def reclaim(self, library: ChunkyLibrary, rng: random.Random) -> None:
