@@ -12,6 +12,9 @@ themselves: the rest of an operation stays. Under the policy `refuse`, work of o
 built on what is selected stops the plan with a report; `cascade` takes it back as well, `safe_only` leaves alone what
 others built on, `force` leaves what was built on it standing, and names it. A rollback is an operation itself: a redo
 brings everything back.
+
+A stored plan can be given instead of conditions: so `propose_rollbacks` asks about what it proposes, with the evidence
+above the plan.
 """
 
 from airflow.sdk import DAG, Param, PartitionedAtRuntime
@@ -53,6 +56,9 @@ with DAG(
     tags=["recant", "rollback"],
     params={
         **CONDITIONS,
+        "plan": parameters.optional_text(
+            "Plan", "A stored plan's id, instead of all of these: what was proposed, say.", pattern=parameters.PLAN
+        ),
         "policy": Param(
             "refuse",
             type="string",
@@ -92,6 +98,7 @@ with DAG(
         policy=dag.param("policy"),
         include_possible=dag.param("include_possible"),
         agent=dag.param("agent"),
+        plan_id=dag.param("plan"),
     )
     approve = KnowledgeBaseApproveRollbackOperator(
         task_id="approve_rollback",

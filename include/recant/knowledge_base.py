@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,12 @@ from recant.store import Database
 if TYPE_CHECKING:
     from recant.comparison import Comparison
     from recant.corpus import Citation, CollectionInfo
-    from recant.embedding import Embedder
+    from recant.embedding import Embedder, ModelCard
+    from recant.feedback import FeedbackReceipt
     from recant.ingestion.pipeline import Ingestion, Progress
     from recant.ingestion.request import IngestReport
+    from recant.proposals import Proposal, Proposals
+    from recant.quality import AuditReport
     from recant.rollback import BlastRadius, Plan, Rollback, RollbackReport, VerifyReport
     from recant.search import Searcher, SearchResult
     from recant.sessions import Sessions
@@ -93,6 +97,13 @@ class KnowledgeBase:
         from recant.storage import Storage
 
         return Storage(self.database, self.settings)
+
+    @cached_property
+    def proposals(self) -> Proposals:
+        """Rollbacks that nobody asked for: why one was proposed, and saying no to it."""
+        from recant.proposals import Proposals
+
+        return Proposals(self.rollbacks, hides_at_once=self.settings.auto_rollback == "quarantine")
 
     def attribution(
         self,
@@ -265,6 +276,70 @@ class KnowledgeBase:
         who = self.attribution(agent=agent, message=message)
         return self.rollbacks.restore(self._named(collection), self.position_of(position), who)
 
+    def audit(self, collection: str | None = None, *, suite: Path | str | None = None) -> AuditReport:
+        """Holds what is seen now in a collection against a suite of expectations (a YAML file; None: the gate's own).
+
+        Changes nothing. Raises UnknownCollection, BadSuite.
+        """
+        from recant.quality import DEFAULT_SUITE, audit_collection, load_suite
+
+        if suite is not None:
+            return audit_collection(self.database, self._named(collection), suite=load_suite(Path(suite)))
+        card = self._model_card
+        tokens = (card.digest, card.max_tokens)
+        return audit_collection(self.database, self._named(collection), suite=DEFAULT_SUITE, model_tokens=tokens)
+
+    def submit_feedback(
+        self,
+        chunk_id: int,
+        verdict: str,
+        *,
+        comment: str = "",
+        agent: str | None = None,
+        session: str | None = None,
+        run: str | None = None,
+    ) -> FeedbackReceipt:
+        """Says of a chunk that it is helpful, outdated, incorrect, confusing or duplicate: an operation, published at once.
+
+        If the operation is reverted, the feedback doesn't count any more. Raises UsageError.
+        """
+        from recant.feedback import submit_feedback
+
+        who = self.attribution(agent=agent, session=session, run=run)
+        return submit_feedback(self.database, self.settings, chunk_id, verdict, who, comment=comment)
+
+    def propose_rollbacks(
+        self,
+        collection: str | None = None,
+        *,
+        suite: Path | str | None = None,
+        feedback_window: timedelta = timedelta(days=1),
+        least_negative: int = 5,
+        least_agents: int = 2,
+        agent: str | None = None,
+        run: str | None = None,
+        context: Mapping[str, Any] | None = None,
+        dry_run: bool = False,
+    ) -> list[Proposal]:
+        """Stores a rollback plan for each operation whose documents fail an audit, or got a burst of negative feedback.
+
+        Nothing is taken back: a person decides about each. A burst is `least_negative` verdicts or more other than
+        helpful, by `least_agents` agents or more, within the window, and more of them than helpful ones. What a person is
+        being asked about, or has decided about, is no reason to ask again. Raises UnknownCollection, BadSuite, UsageError.
+        """
+        from recant.proposals import Burst
+
+        if least_negative < 1 or least_agents < 1 or feedback_window <= timedelta(0):
+            raise UsageError(
+                "The window must be longer than nothing, and at least one verdict by one agent is a burst."
+            )
+        who = self.attribution(agent=agent, run=run, message="proposed for rollback", context=context)
+        report = self.audit(collection, suite=suite)
+        burst = Burst(self.operations.position_at(datetime.now(UTC) - feedback_window), least_negative, least_agents)
+        if dry_run:
+            return self.proposals.find(report, burst, agent=who.agent)
+        return self.proposals.open(report, burst, who)
+
     def verify(self) -> VerifyReport:
         """Replays the log and compares it with what is seen."""
         from recant.rollback import verify_log
@@ -316,12 +391,17 @@ class KnowledgeBase:
         return self.settings.collection if collection is None else collection
 
     @cached_property
-    def _query_embedder(self) -> Embedder:
-        from recant.embedding import open_embedder, resolve_model
+    def _model_card(self) -> ModelCard:
+        from recant.embedding import resolve_model
 
-        card = resolve_model(self.settings.model, cache_dir=self.settings.home / "run")
+        return resolve_model(self.settings.model, cache_dir=self.settings.home / "run")
+
+    @cached_property
+    def _query_embedder(self) -> Embedder:
+        from recant.embedding import open_embedder
+
         return open_embedder(
-            card,
+            self._model_card,
             purpose="query",
             state_file=self.settings.home / "run" / "embedder.json",
             dtype=self.settings.model_dtype,

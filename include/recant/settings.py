@@ -10,6 +10,7 @@ from typing import Literal, cast
 
 EmbedderMode = Literal["auto", "resident", "local"]
 LONGEST_RETENTION_DAYS = 100_000
+AutoRollback = Literal["off", "quarantine"]
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -49,6 +50,8 @@ class Settings:
     """Larger documents are rejected (`RECANT_MAX_DOCUMENT_MB`)."""
     retention_days: int | None = 90
     """How long what is no longer seen can be brought back (`RECANT_RETENTION_DAYS`); None: for ever."""
+    auto_rollback: AutoRollback = "off"
+    """What happens at once to what is proposed for rollback (`RECANT_AUTO_ROLLBACK`): nothing, or it is quarantined."""
     project_root: Path = PROJECT_ROOT
     """Where dags/, plugins/, docs/ and init-scripts/ stand (`RECANT_PROJECT`)."""
 
@@ -79,6 +82,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         plan_hours=_whole(env, "RECANT_PLAN_HOURS", 72),
         max_document_bytes=_whole(env, "RECANT_MAX_DOCUMENT_MB", 64) * 1024 * 1024,
         retention_days=_days(env, "RECANT_RETENTION_DAYS", 90),
+        auto_rollback=cast(AutoRollback, _choice(env, "RECANT_AUTO_ROLLBACK", ("off", "quarantine"))),
         project_root=root,
     )
 

@@ -16,6 +16,8 @@ Empty ones are what the form makes of blank lines: passed over, as long as there
 CITATION = r"^(\d{1,19}|(/|~/|dist:.|https?://(?![^/?#]*@).).*)?$"
 """A chunk's id, or a source."""
 
+PLAN = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+
 FILLED = {"contains": {"minLength": 1}}
 
 MOMENT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?$"

@@ -176,6 +176,10 @@ class Run:
         """The state that a task ended in."""
         return self.states[task_id, map_index]
 
+    def states_of(self, task_id: str) -> list[str]:
+        """Those of a mapped task's instances."""
+        return sorted(state for (name, _), state in self.states.items() if name == task_id)
+
     def xcom(self, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
         """What a task left for others."""
         from airflow.models.xcom import XComModel
@@ -218,6 +222,37 @@ def run_to_its_end(dag_id: str, conf: dict[str, Any], change: Callable[[Any], No
     if change:
         change(dag)
     return Run(dag.test(run_conf=conf))
+
+
+@pytest.fixture(scope="module")
+def known_dags(airflow: Path) -> None:
+    """The project's DAGs as the DAG processor would have stored them."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+
+    manager = DagBundlesManager()
+    manager.sync_bundles_to_db()
+    for bundle in manager.get_all_dag_bundles():
+        bundle.initialize()
+        bag = BundleDagBag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
+        sync_bag_to_db(bag, bundle.name, bundle.version)
+
+
+@pytest.fixture
+def run_started(installation: str) -> Callable[[str, str], Run]:
+    """Runs to its end what another DAG has started: `run_started(dag_id, run_id)`."""
+
+    def run(dag_id: str, run_id: str) -> Run:
+        from airflow.models.dagrun import DagRun
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        with create_session() as session:
+            query = select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
+            started = Run(session.scalars(query).one())
+        return _resume(started)
+
+    return run
 
 
 @pytest.fixture

@@ -17,20 +17,6 @@ def dag_bag(airflow: Path):
     return DagBag(PROJECT / "dags")
 
 
-@pytest.fixture(scope="module")
-def known_dags(airflow: Path) -> None:
-    """The project's DAGs as the DAG processor would have stored them."""
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
-
-    manager = DagBundlesManager()
-    manager.sync_bundles_to_db()
-    for bundle in manager.get_all_dag_bundles():
-        bundle.initialize()
-        bag = BundleDagBag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
-        sync_bag_to_db(bag, bundle.name, bundle.version)
-
-
 def test_every_dag_file_can_be_imported(dag_bag):
     """No DAG file raises when Airflow parses it."""
     assert dag_bag.import_errors == {}
@@ -82,6 +68,12 @@ def test_every_task_is_tried_again(dag_bag):
         ("rollback_knowledge", {"approval_timeout_hours": 0}, "approval_timeout_hours"),
         ("reclaim_storage", {"retention_days": -1}, "retention_days"),
         ("reclaim_storage", {"dry_run": "perhaps"}, "dry_run"),
+        ("rollback_knowledge", {"plan": "the last one"}, "plan"),
+        ("propose_rollbacks", {"suite": "rules.yml"}, "suite"),
+        ("propose_rollbacks", {"collection": "No Spaces"}, "collection"),
+        ("propose_rollbacks", {"feedback_window_hours": 0}, "feedback_window_hours"),
+        ("propose_rollbacks", {"least_negative": 0}, "least_negative"),
+        ("propose_rollbacks", {"least_agents": 0}, "least_agents"),
     ],
 )
 def test_a_bad_value_is_refused_before_anything_runs(api, known_dags, dag_id, conf, complaint):
@@ -100,6 +92,9 @@ def test_a_bad_value_is_refused_before_anything_runs(api, known_dags, dag_id, co
         ("reclaim_storage", {}),
         ("reclaim_storage", {"retention_days": 30, "dry_run": True}),
         ("rollback_knowledge", {"runs": ["manual__2026-11-20", ""], "operations": [12], "agents": []}),
+        ("rollback_knowledge", {"plan": "0192f0c1-0000-7000-8000-000000000000"}),
+        ("propose_rollbacks", {}),
+        ("propose_rollbacks", {"suite": "/etc/recant/rules.yml", "collection": "docs", "least_negative": 3}),
         ("rollback_knowledge", {"runs": ["manual__2026-11-20"], "since": "2026-11-20T08:00:00Z", "policy": "cascade"}),
     ],
 )

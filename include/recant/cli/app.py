@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from recant.cli import comparison, history, holds, knowledge, lineage, plan, services, sessions, storage, undo
+from recant.cli import (
+    comparison,
+    history,
+    holds,
+    knowledge,
+    lineage,
+    plan,
+    proposals,
+    services,
+    sessions,
+    storage,
+    undo,
+)
 from recant.cli.failures import Invocation, failed, interrupted, terminable
 from recant.cli.flags import with_flag_groups
 from recant.cli.output import write
@@ -27,9 +39,12 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (KNOWLEDGE, "ingest", knowledge.ingest),
     (KNOWLEDGE, "search", knowledge.search),
     (KNOWLEDGE, "collections", knowledge.collections),
+    (KNOWLEDGE, "feedback", proposals.feedback),
+    (KNOWLEDGE, "audit", proposals.audit),
     (HISTORY, "log", history.log),
     (HISTORY, "show", history.show),
     (HISTORY, "diff", comparison.diff),
+    (UNDO, "propose", proposals.propose),
     (UNDO, "blast-radius", undo.blast_radius),
     (UNDO, "rollback", undo.rollback),
     (UNDO, "redo", undo.redo),

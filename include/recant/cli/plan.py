@@ -11,6 +11,7 @@ import typer
 from recant.cli.flags import JsonFlag, with_flag_groups
 from recant.cli.output import Output, local_time, write
 from recant.cli.plans import show_certificate, show_plan
+from recant.cli.proposals import show_evidence
 from recant.cli.services import settings
 from recant.cli.undo import Undoing, print_report
 from recant.errors import UsageError
@@ -64,6 +65,7 @@ def show(
 ) -> None:
     """Show a plan: what it does, who is affected, who approved, what became of it, and its certificate."""
     import recant
+    from recant.proposals.rendering import proposal_markdown
     from recant.rollback.rendering import plan_document
 
     if markdown and json:
@@ -71,12 +73,17 @@ def show(
     output = Output(json)
     with recant.connect(settings=settings()) as kb:
         found, position = kb.rollbacks.plans.get(plan).to_dict(), kb.position()
+        proposed = kb.proposals.get(plan)
+    proposal = proposed.to_dict() if proposed else None
     if json:
-        output.document(found | {"log_position": position})
+        output.document(found | {"log_position": position, "proposal": proposal})
     elif markdown:
-        write(plan_document(found, position=position))
+        why = proposal_markdown(proposal) + "\n\n" if proposal else ""
+        write(why + plan_document(found, position=position))
     else:
         _show(output, found, position)
+        if proposal:
+            show_evidence(output, proposal)
 
 
 @app.command("approve")

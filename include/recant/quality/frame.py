@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recant.store import Database, Row, load
+from recant.store import Connection, Database, Row, load
 
 if TYPE_CHECKING:
     import pandas
@@ -93,13 +93,18 @@ def pages(database: Database, operation_id: int, batch_rows: int) -> Iterator[Pa
             documents = connection.execute(queries["next_documents"], given).fetchall()
             if not documents:
                 return
-            wanted = {
-                "versions": [document["version_id"] for document in documents],
-                "white_space": WHITE_SPACE,
-                "replacement": REPLACEMENT_CHARACTER,
-                "control": CONTROL_CHARACTERS,
-                "symbols": ASCII_PUNCTUATION,
-            }
-            rows = connection.execute(queries["measure_chunks"], wanted).fetchall()
+            rows = measure(connection, [document["version_id"] for document in documents])
         yield Page({document["version_id"]: document["source"] for document in documents}, rows)
         after = documents[-1]["record_id"]
+
+
+def measure(connection: Connection, versions: Sequence[int]) -> list[Row]:
+    """The frame's rows of these document versions."""
+    wanted = {
+        "versions": list(versions),
+        "white_space": WHITE_SPACE,
+        "replacement": REPLACEMENT_CHARACTER,
+        "control": CONTROL_CHARACTERS,
+        "symbols": ASCII_PUNCTUATION,
+    }
+    return connection.execute(load(__package__, "quality.sql")["measure_chunks"], wanted).fetchall()

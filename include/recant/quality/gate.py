@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,17 @@ class GateResult:
             "failing_documents": len(self.failures),
             "expectations": list(self.expectations),
         }
+
+
+def added_up(results: Iterable[GateResult]) -> list[dict[str, JSON]]:
+    """The expectations of several frames as of one; an expectation holds when it held in each."""
+    totals: dict[str, dict[str, Any]] = {}
+    for outcome in (outcome for result in results for outcome in result.expectations):
+        total = totals.setdefault(str(outcome["name"]), {**outcome, "success": True, "checked": 0, "unexpected": 0})
+        total["success"] = total["success"] and outcome["success"]
+        total["checked"] += outcome["checked"]
+        total["unexpected"] += outcome["unexpected"]
+    return list(totals.values())
 
 
 class Gate:

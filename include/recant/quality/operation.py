@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from recant.errors import GateFailed, UsageError
 from recant.json_types import JSON
 from recant.quality.frame import Page, pages
-from recant.quality.gate import Gate, GateResult
+from recant.quality.gate import Gate, GateResult, added_up
 from recant.quality.suite import DEFAULT_SUITE, Suite
 from recant.store import Connection, Database, json_parameter, load
 
@@ -64,14 +64,8 @@ class GateReport:
 
     @property
     def expectations(self) -> list[dict[str, JSON]]:
-        """As in GateResult, added up over the batches; one holds when it held in every batch."""
-        totals: dict[str, dict[str, Any]] = {}
-        for outcome in (outcome for result in self.results for outcome in result.expectations):
-            total = totals.setdefault(str(outcome["name"]), {**outcome, "success": True, "checked": 0, "unexpected": 0})
-            total["success"] = total["success"] and outcome["success"]
-            total["checked"] += outcome["checked"]
-            total["unexpected"] += outcome["unexpected"]
-        return list(totals.values())
+        """As in GateResult, added up over the batches."""
+        return added_up(self.results)
 
     def to_dict(self) -> dict[str, JSON]:
         """JSON-ready. Names documents and expectations, and holds no value of a row."""

@@ -33,6 +33,8 @@ HOURS_TO_APPLY = 24.0
 class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
     """Works out what a rollback would withdraw and bring back, stores the plan and shows it in the log.
 
+    Given a stored plan, as one that was proposed, it goes on with that one; conditions beside it are refused.
+
     Nothing to withdraw: everything after it is skipped, and the run ends well. Under `refuse`, definite dependents
     outside of what is selected fail the task at once, with the report in the log.
 
@@ -42,9 +44,10 @@ class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
     :param policy: `refuse`, `safe_only`, `cascade` or `force`.
     :param include_possible: whether those count as dependents, too, whose session was only shown it before they wrote.
     :param agent: who asks; None: the user who triggered the run.
+    :param plan_id: a stored plan to go on with, instead of conditions.
     """
 
-    template_fields: Sequence[str] = ("selector", "policy", "include_possible", "agent")
+    template_fields: Sequence[str] = ("selector", "policy", "include_possible", "agent", "plan_id")
     operator_extra_links = (ApprovalLink(),)
     inherits_from_skipmixin = True
 
@@ -55,6 +58,7 @@ class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
         policy: str = "refuse",
         include_possible: bool = False,
         agent: str | None = None,
+        plan_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -62,6 +66,7 @@ class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
         self.policy = policy
         self.include_possible = include_possible
         self.agent = agent
+        self.plan_id = plan_id
 
     def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any] | None:
         """Plans; raises HasDependents, EmptySelector."""
@@ -90,9 +95,13 @@ class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
         return {name: plan[name] for name in names if name in plan}
 
     def _plan(self, kb: KnowledgeBase, selector: Selector, context: Context) -> Plan:
-        from recant.errors import HasDependents
+        from recant.errors import HasDependents, UsageError
         from recant.rollback.rendering import dependents_markdown
 
+        if self.plan_id:
+            if not selector.is_empty:
+                raise UsageError("A stored plan says what is taken back: leave the conditions out.")
+            return kb.rollbacks.plans.get(self.plan_id)
         agent = rollback_agent(self.agent, context)
         try:
             return kb.rollbacks.plan(selector, policy=self.policy, include_possible=self.include_possible, agent=agent)
@@ -108,7 +117,9 @@ class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
 class KnowledgeBaseApproveRollbackOperator(ApprovalOperator):
     """Waits, without a worker, until a person has approved or rejected the stored plan.
 
-    Rejected, or not answered in time: what comes after is skipped and nothing is changed.
+    Rejected, or not answered in time: what comes after is skipped and nothing is changed. A person's no closes the plan,
+    and shows again what a proposal had hidden; without an answer, the plan expires in its time. Of a plan that was
+    proposed, the evidence is shown with it.
 
     Gives the answer: chosen_options, responded_by_user, responded_at.
 
@@ -137,15 +148,38 @@ class KnowledgeBaseApproveRollbackOperator(ApprovalOperator):
 
     def execute(self, context: Context) -> None:
         """Puts the plan before a person; it stays good for as long as the answer may take, and a day more to apply it."""
+        from recant.proposals.rendering import proposal_markdown
         from recant.rollback.rendering import plan_markdown, withdrawn_text
 
         hours = float(self.timeout_hours)
         with KnowledgeBaseHook(self.recant_conn_id).get_conn() as kb:
             plan = kb.rollbacks.plans.extend(self.plan["plan_id"], hours + HOURS_TO_APPLY).to_dict()
+            proposal = kb.proposals.get(self.plan["plan_id"])
         self.subject = f"Roll back {withdrawn_text(plan)}?"
-        self.body = plan_markdown(plan, self.message)
+        why = [proposal_markdown(proposal.to_dict())] if proposal else []
+        self.body = "\n\n".join([*why, plan_markdown(plan, self.message)])
         self.response_timeout = timedelta(hours=hours)
         super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Takes the answer; a no is noted with the plan, first: skipping what comes after ends the task."""
+        if list(event.get("chosen_options") or ()) == [self.REJECT] and (person := responder(event)):
+            self._reject(person, context)
+        return super().execute_complete(context, event)
+
+    def _reject(self, person: str, context: Context) -> None:
+        """Whatever comes of it, the answer stands: the plan isn't applied."""
+        from recant.errors import Refused
+
+        with KnowledgeBaseHook(self.recant_conn_id).get_conn() as kb:
+            try:
+                who = attribution(context, agent=person, message="rejected")
+                shown = kb.proposals.reject(self.plan["plan_id"], person, who, reason="rejected")
+            except Refused as refused:
+                self.log.warning("%s", refused)
+                return
+        if shown:
+            self.log.info("%s", shown.message)
 
 
 class KnowledgeBaseApplyRollbackOperator(KnowledgeBaseOperator):
@@ -270,8 +304,14 @@ def approver(approval: Mapping[str, Any]) -> str:
     from recant.errors import Refused
 
     approval = approval or {}
-    user = approval.get("responded_by_user") or {}
-    name = user.get("name") or user.get("id")
+    name = responder(approval)
     if approval.get("chosen_options") != [ApprovalOperator.APPROVE] or not name:
         raise Refused("Nobody has approved this plan. Nothing was changed.")
-    return str(name)
+    return name
+
+
+def responder(approval: Mapping[str, Any]) -> str | None:
+    """The name of the person who answered; None where time did."""
+    user = approval.get("responded_by_user") or {}
+    name = user.get("name") or user.get("id")
+    return str(name) if name else None
