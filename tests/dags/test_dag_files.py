@@ -79,6 +79,7 @@ def test_every_task_is_tried_again(dag_bag):
         ("rollback_knowledge", {"agents": [""]}, "agents"),
         ("rollback_knowledge", {"since": "yesterday"}, "since"),
         ("rollback_knowledge", {"policy": "forgive"}, "policy"),
+        ("rollback_knowledge", {"block": "perhaps"}, "block"),
         ("rollback_knowledge", {"approval_timeout_hours": 0}, "approval_timeout_hours"),
         ("reclaim_storage", {"retention_days": -1}, "retention_days"),
         ("reclaim_storage", {"dry_run": "perhaps"}, "dry_run"),

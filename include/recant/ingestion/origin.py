@@ -34,3 +34,11 @@ def origins_of(specs: Iterable[str]) -> list[str]:
 def as_given(spec: str) -> str:
     """The spec as it may be stored and shown: without user and password, and with bytes that are no text escaped."""
     return redacted(spec.strip()).encode(errors="backslashreplace").decode().replace("\0", "\\0")
+
+
+def named_source(spec: str) -> str:
+    """The source of the document that a person means: an address or a path that is there in its normal form, anything
+    else as it is (a record may have any name)."""
+    if "://" in spec or os.path.lexists(os.path.expanduser(spec)):
+        return origin_of(spec) or spec
+    return spec

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from recant.blocks import Blocks
 from recant.corpus import BatchTarget, Cited, CollectionInfo, Corpus, Embeddings, find_cited
 from recant.embedding import Embedder, ModelCard, TokenCounter, open_embedder, resolve_model
 from recant.errors import RecantError, UsageError
@@ -55,6 +56,11 @@ class Ingestion:
     def corpus(self) -> Corpus:
         """The documents."""
         return Corpus(self.database)
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """What is to be left out."""
+        return Blocks(self.database, self.settings.agent)
 
     @cached_property
     def card(self) -> ModelCard:
