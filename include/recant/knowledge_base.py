@@ -138,7 +138,7 @@ class KnowledgeBase:
         If the operation is reverted, its documents and chunks are invisible as well, and what they had superseded is
         seen again. `based_on` names what it was made from, chunks by id (`hit.chunk_id`) or documents by source: if
         that is to be taken back, this operation is a definite dependent of it. Raises GateFailed, WriteConflict,
-        InputWithdrawn, LimitExceeded, UsageError; the operation is aborted then.
+        InputWithdrawn, LimitExceeded, BadSource, UsageError; the operation is aborted then.
         """
         from recant.ingestion.request import IngestRequest
 
