@@ -11,7 +11,8 @@ The conditions narrow each other; several values of one condition widen it. Docu
 themselves: the rest of an operation stays. Under the policy `refuse`, work of others
 built on what is selected stops the plan with a report; `cascade` takes it back as well, `safe_only` leaves alone what
 others built on, `force` leaves what was built on it standing, and names it. A rollback is an operation itself: a redo
-brings everything back.
+brings everything back. With `block`, ingests leave out what was withdrawn, until the block is lifted or the rollback
+redone; the plan names what.
 
 A stored plan can be given instead of conditions: so `propose_rollbacks` asks about what it proposes, with the evidence
 above the plan.
@@ -78,6 +79,12 @@ with DAG(
             title="Include possible dependents",
             description="Counts those as dependents, too, whose session was only shown it before they wrote.",
         ),
+        "block": Param(
+            False,
+            type="boolean",
+            title="Block",
+            description="Remember that what is withdrawn isn't wanted: no ingest brings it back until the block is lifted.",
+        ),
         "agent": parameters.optional_text(
             "Agent", "Who asks. Empty: the user who triggers the run.", minLength=1, maxLength=200
         ),
@@ -97,6 +104,7 @@ with DAG(
         selector={name: dag.param(name) for name in CONDITIONS},
         policy=dag.param("policy"),
         include_possible=dag.param("include_possible"),
+        block=dag.param("block"),
         agent=dag.param("agent"),
         plan_id=dag.param("plan"),
     )

@@ -17,6 +17,7 @@ from recant.settings import Settings, read_settings
 from recant.store import Database
 
 if TYPE_CHECKING:
+    from recant.blocks import Blocks
     from recant.comparison import Comparison
     from recant.corpus import Citation, CollectionInfo
     from recant.embedding import Embedder, ModelCard
@@ -105,6 +106,13 @@ class KnowledgeBase:
 
         return Proposals(self.rollbacks, hides_at_once=self.settings.auto_rollback == "quarantine")
 
+    @cached_property
+    def blocks(self) -> Blocks:
+        """What an ingest is to leave out: add, list, lift."""
+        from recant.blocks import Blocks
+
+        return Blocks(self.database, self.settings.agent)
+
     def attribution(
         self,
         *,
@@ -141,7 +149,7 @@ class KnowledgeBase:
         If the operation is reverted, its documents and chunks are invisible as well, and what they had superseded is
         seen again. `based_on` names what it was made from, chunks by id (`hit.chunk_id`) or documents by source: if
         that is to be taken back, this operation is a definite dependent of it. Raises GateFailed, WriteConflict,
-        InputWithdrawn, LimitExceeded, UsageError; the operation is aborted then.
+        InputWithdrawn, LimitExceeded, BadSource, UsageError; the operation is aborted then.
         """
         from recant.ingestion.request import IngestRequest
 
@@ -206,17 +214,20 @@ class KnowledgeBase:
         policy: str = "refuse",
         include_possible: bool = False,
         possible_hops: int = 1,
+        block: bool = False,
         agent: str | None = None,
     ) -> Plan:
         """What taking the selected operations back would do; stored, so that it can be approved and applied by its id.
 
-        With `include_possible`, who was only shown it before writing counts as a dependent, too.
+        With `include_possible`, who was only shown it before writing counts as a dependent, too. With `block` an ingest leaves
+        out, from then on, what was withdrawn, until the block is lifted or the rollback redone.
         """
         return self.rollbacks.plan(
             selector,
             policy=policy,
             include_possible=include_possible,
             possible_hops=possible_hops,
+            block=block,
             agent=agent or self.settings.agent,
         )
 
@@ -227,24 +238,31 @@ class KnowledgeBase:
         plan_id: str | None = None,
         policy: str = "refuse",
         include_possible: bool = False,
+        block: bool = False,
         agent: str | None = None,
         session: str | None = None,
         run: str | None = None,
         message: str = "",
     ) -> RollbackReport:
-        """Takes operations back: plan (or the stored plan of that id), apply, verify.
+        """Takes operations back: plan (or the stored plan of that id), apply, verify. `block` as for plan_rollback.
 
         Raises HasDependents, PlanStale, PlanClosed, EmptySelector, UnknownOperation. What is withdrawn already is left alone,
         and said so.
         """
         if (selector is None) == (plan_id is None):
             raise UsageError("Give either a selector or a plan's id.")
+        if plan_id is not None and block:
+            raise UsageError("Whether a plan blocks is part of it: make a new plan.")
         who = self.attribution(agent=agent, session=session, run=run, message=message)
         plan = (
             self.rollbacks.load_plan(plan_id)
             if plan_id
             else self.plan_rollback(
-                selector or Selector(), policy=policy, include_possible=include_possible, agent=who.agent
+                selector or Selector(),
+                policy=policy,
+                include_possible=include_possible,
+                block=block,
+                agent=who.agent,
             )
         )
         return self.rollbacks.run(plan, who)

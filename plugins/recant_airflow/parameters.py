@@ -7,8 +7,14 @@ from typing import Any
 from airflow.sdk import Param
 
 COLLECTION = "^[a-z0-9][a-z0-9_.-]{0,62}$"
-SOURCE = r"^((/|~/|dist:.|https?://(?![^/?#]*@).).*)?$"
-"""Relative paths would depend on where a worker was started, and a login in an address would be copied into events.
+WORDS = "token|sig|signature|key|secret|password|passwd|sas|credential"
+WORDS = rf"({WORDS}|{WORDS.title()}|{WORDS.upper()})"
+CREDENTIAL = (
+    rf"[?&;](([^=&;]*[^A-Za-z=&;])?{WORDS}|[^=&;]*[a-z](Token|Key|Signature|Secret|Password)|[Xx]-[Aa]mz-[^=&;]*)="
+)
+SOURCE = rf"^((/|~/|dist:.|https?://(?![^/?#]*@)(?!.*{CREDENTIAL}).).*)?$"
+"""Relative paths would depend on where a worker was started, and a login or a token in an address would be copied into events.
+What slips through here is refused by the first task.
 
 Empty ones are what the form makes of blank lines: passed over, as long as there is another.
 """
@@ -33,7 +39,7 @@ def sources_param(default: list[str] | None = None) -> Param:
         **FILLED,
         title="Sources",
         description="One a line: absolute path of a file or folder on the worker, a glob (/data/docs/**/*.md), an "
-        "http(s) address without a login, dist:NAME for an installed Python distribution, dist:* for all of them.",
+        "http(s) address without login or token, dist:NAME for an installed Python distribution, dist:* for all of them.",
     )
 
 

@@ -55,6 +55,8 @@ def test_every_task_is_tried_again(dag_bag):
         ("ingest_documents", {"sources": ["", ""]}, "sources"),
         ("ingest_documents", {"sources": ["docs/relative.md"]}, "sources"),
         ("ingest_documents", {"sources": ["https://me:secret@example.org/page"]}, "sources"),
+        ("ingest_documents", {"sources": ["https://example.org/page?a=1&access_token=5"]}, "sources"),
+        ("ingest_documents", {"sources": ["https://example.org/page?X-Amz-Signature=5"]}, "sources"),
         ("ingest_documents", {"sources": ["/docs"], "collection": "No Spaces"}, "collection"),
         ("ingest_documents", {"sources": ["/docs"], "policy": "careless"}, "policy"),
         ("ingest_documents", {"sources": ["/docs"], "agent": ""}, "agent"),
@@ -65,6 +67,7 @@ def test_every_task_is_tried_again(dag_bag):
         ("rollback_knowledge", {"agents": [""]}, "agents"),
         ("rollback_knowledge", {"since": "yesterday"}, "since"),
         ("rollback_knowledge", {"policy": "forgive"}, "policy"),
+        ("rollback_knowledge", {"block": "perhaps"}, "block"),
         ("rollback_knowledge", {"approval_timeout_hours": 0}, "approval_timeout_hours"),
         ("reclaim_storage", {"retention_days": -1}, "retention_days"),
         ("reclaim_storage", {"dry_run": "perhaps"}, "dry_run"),
@@ -86,7 +89,10 @@ def test_a_bad_value_is_refused_before_anything_runs(api, known_dags, dag_id, co
 @pytest.mark.parametrize(
     ("dag_id", "conf"),
     [
-        ("ingest_documents", {"sources": ["/data/docs", "~/notes/**/*.md", "dist:*", "https://example.org/?at=@me"]}),
+        (
+            "ingest_documents",
+            {"sources": ["/data/docs", "~/notes/**/*.md", "dist:*", "https://example.org/?at=@me&turkey=1"]},
+        ),
         ("ingest_documents", {"sources": ["/data/docs", "", ""], "based_on": ["12", "/data/docs/a.md", ""]}),
         ("bootstrap_knowledge", {}),
         ("reclaim_storage", {}),

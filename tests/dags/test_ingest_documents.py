@@ -72,10 +72,27 @@ def test_only_what_changed_is_done_again(ingest, kb, folder):
 
 def test_a_listing_without_documents_is_published_without_batches(ingest, kb, tmp_path):
     """The mapped task is skipped, the rest runs, and the report says what could not be listed."""
-    run = ingest(sources=[str(tmp_path / "nowhere")])
+    (tmp_path / "folder").mkdir()
+    run = ingest(sources=[str(tmp_path / "folder"), str(tmp_path / "nowhere")])
     assert run.state == "success"
     assert run.state_of("write_batch") == "skipped"
-    assert [r["code"] for r in run.xcom("publish")["rejected"]] == ["missing"]
+    assert [r["code"] for r in run.xcom("publish")["rejected"]] == ["empty", "missing"]
+
+
+def test_a_run_of_nothing_that_exists_fails_and_aborts(ingest, kb, tmp_path):
+    """Listing fails at the first attempt, and says what it looked for."""
+    run = ingest(sources=[str(tmp_path / "nowhere")])
+    assert (run.state, run.state_of("list_batches"), run.state_of("publish")) == ("failed", "failed", "upstream_failed")
+    assert kb.log()[0].state == "aborted"
+    assert "None of these sources exists" in (kb.log()[0].reason or "")
+
+
+def test_an_address_that_a_token_opens_is_refused_before_anything_is_kept_of_it(ingest, kb):
+    """Also one that the form's pattern doesn't know for one: no operation is opened, and no XCom or row has it."""
+    before = kb.log()
+    run = ingest(sources=["https://example.org/a?auth=s3cr3t"])
+    assert (run.state, run.state_of("open_operation")) == ("failed", "failed")
+    assert kb.log() == before
 
 
 def test_a_failing_gate_aborts_the_run_and_nothing_is_visible(ingest, kb, folder, events):

@@ -77,6 +77,17 @@ def test_an_approved_rollback_restores_the_answers(run_dag, person, api, kb, his
     assert run.announced() == [(str(operation.operation_id), "rollback")]
 
 
+def test_an_approved_rollback_that_blocks_keeps_it_out(run_dag, person, kb, history, folder):
+    """Whoever approves sees what is blocked; the next ingest of the same folder leaves it out."""
+    with person("Approve") as someone:
+        run = run_dag("rollback_knowledge", {"runs": ["rogue-run"], "block": True, "message": "lies"})
+    assert run.state == "success"
+    assert "**Blocks 2 contents** from then on" in someone.asked["body"]
+    report = kb.ingest([str(folder)])
+    assert (report.documents, [r["code"] for r in report.rejected]) == (0, ["blocked", "blocked"])
+    assert hits(kb) == history["before"]
+
+
 def test_a_rejected_rollback_changes_nothing(run_dag, person, api, kb, history):
     """After Reject the run ends well, nothing is withdrawn, and the log has no new entry."""
     position = kb.position()

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from recant.cli import (
+    blocks,
     comparison,
     history,
     holds,
@@ -80,6 +81,7 @@ def recant(
 for panel, name, command in COMMANDS:
     app.command(name, rich_help_panel=panel)(with_flag_groups(command))
 app.add_typer(sessions.app, name="session", rich_help_panel=KNOWLEDGE)
+app.add_typer(blocks.app, name="block", rich_help_panel=UNDO)
 app.add_typer(lineage.app, name="lineage", rich_help_panel=HISTORY)
 app.add_typer(storage.tag_commands, name="tag", rich_help_panel=STORAGE)
 app.add_typer(plan.app, name="plan", rich_help_panel=UNDO)

@@ -47,6 +47,7 @@ def show_plan(output: Output, plan: Mapping[str, Any]) -> None:
     rows.append(["stay, though built on it", _targets(plan, "left")])
     rows.append(["selected, but kept", _targets(plan, "kept")])
     rows.append(["may have been built on it", _doubt(plan)])
+    rows.append(["blocks", _blocked(plan.get("block"))])
     output.table(["", f"plan {plan['plan_id']}"], [row for row in rows if row[1]])
 
 
@@ -55,6 +56,10 @@ def show_rollback(output: Output, report: Mapping[str, Any]) -> None:
     output.print(str(report["message"]))
     if report["applied"] and report["revived"]:
         output.print(f"Seen again: {kinds(report['revived'])}.")
+    if report.get("block") and report["applied"]:
+        output.print(f"Blocked: {_blocked(report['block'])}. `recant block list` shows what, `lift` lets it in again.")
+    elif report.get("block"):
+        output.print("Nothing was blocked either: `recant block add` blocks without a rollback.")
     if report.get("certificate"):
         show_certificate(output, report["certificate"])
 
@@ -100,6 +105,15 @@ def _doubt(plan: Mapping[str, Any]) -> str:
         if plan.get("include_possible")
         else f"{ids}: left alone, see --include-possible"
     )
+
+
+def _blocked(block: Mapping[str, Any] | None) -> str:
+    if not block:
+        return ""
+    told = f"{block['contents']:,} content{'' if block['contents'] == 1 else 's'}"
+    named, more = block["first_sources"], block["sources"] - len(block["first_sources"])
+    sources = f" and the source{'' if block['sources'] == 1 else 's'} {', '.join(named)}" if named else ""
+    return told + sources + (f" and {more:,} more" if more else "")
 
 
 def _operation(operation: Mapping[str, Any]) -> list[object]:

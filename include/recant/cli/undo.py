@@ -87,6 +87,9 @@ def rollback(
     plan: Annotated[
         str | None, typer.Option(metavar="ID", help="Apply the plan that --dry-run showed, instead of selecting anew.")
     ] = None,
+    block: Annotated[
+        bool, typer.Option("--block", help="Remember that what is withdrawn isn't wanted: no ingest brings it back.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Store and show the plan, and stop.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     json: JsonFlag = False,
@@ -96,6 +99,8 @@ def rollback(
 
     output, selector = Output(json), selection.required() if plan is None else selection.selector()
     remark(output, selection)
+    if plan is not None and block:
+        raise UsageError("Whether a plan blocks is part of it: make a new one with --block --dry-run.")
     if plan is not None and not selector.is_empty:
         raise UsageError("--plan says which operations: leave the other flags out.")
     if not (yes or dry_run or plan):
@@ -109,6 +114,7 @@ def rollback(
                 policy=policy.value,
                 include_possible=include_possible,
                 possible_hops=possible_hops,
+                block=block,
                 agent=undoing.by,
             )
         )

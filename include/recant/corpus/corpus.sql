@@ -100,8 +100,9 @@ COPY rejection (operation_id, batch_id, source, code, reason) FROM STDIN
 
 -- name: retire_missing
 -- Tombstones for documents last found under an origin that this operation has listed, and that it neither wrote,
--- affirmed nor rejected. What couldn't be read stays. (EXCEPT, because statistics know nothing of an operation's rows
--- while it is written: an anti join is then planned as a nested loop, quadratic in the documents that stay.)
+-- affirmed nor rejected. What couldn't be read stays, and with a file of records its records (FILE#1). (EXCEPT and NOT IN,
+-- because statistics know nothing of an operation's rows while it is written: an anti join is then planned as a nested
+-- loop, quadratic in the documents.)
 WITH own AS MATERIALIZED (
   SELECT o.id FROM operation me JOIN operation o ON o.session = me.session AND o.life = 'open' AND o.id <> me.id
   WHERE me.id = %(operation_id)s
@@ -127,6 +128,8 @@ WITH own AS MATERIALIZED (
     ORDER BY v.own DESC, v.version_id DESC
     LIMIT 1
   ) h ON true
+), rejected AS MATERIALIZED (
+  SELECT DISTINCT j.source FROM rejection j WHERE j.operation_id = %(operation_id)s
 ), gone AS (
   SELECT h.record_id, h.operation_id
   FROM head h
@@ -134,8 +137,8 @@ WITH own AS MATERIALIZED (
   JOIN record origin ON origin.id = d.origin_record_id AND origin.key = ANY (%(origins)s)
   JOIN record r ON r.id = h.record_id
   WHERE NOT h.tombstone
-    AND NOT EXISTS (SELECT FROM rejection j WHERE j.operation_id = %(operation_id)s
-                    AND (j.source = r.key OR starts_with(r.key, j.source || '#')))
+    AND r.key NOT IN (SELECT source FROM rejected)
+    AND regexp_replace(r.key, '#[0-9]+$', '') NOT IN (SELECT source FROM rejected)
 )
 INSERT INTO version (record_id, operation_id, batch_id, over_operation_id, tombstone, content_hash)
 SELECT record_id, %(operation_id)s, %(batch_id)s, operation_id, true, sha256('tombstone') FROM gone

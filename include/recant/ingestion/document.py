@@ -112,7 +112,7 @@ class Rejected:
     """A document that was left out, and why.
 
     `code` is one of: missing, unreadable, unreachable, http_status, unsupported, empty, binary, encoding, too_large,
-    broken_pdf, encrypted, broken_json, broken_csv, broken_record, duplicate.
+    broken_pdf, encrypted, broken_json, broken_csv, broken_record, duplicate, blocked.
     """
 
     source: str

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from recant.ingestion.document import LeftOut, Rejected
 from recant.ingestion.folders import files_matching, files_under, is_glob
 from recant.ingestion.origin import as_given
-from recant.ingestion.readers.addresses import normalise_url, without_password
+from recant.ingestion.readers.addresses import normalise_url, without_credentials
 from recant.ingestion.readers.distributions import PREFIX, canonical_name, installed
 from recant.ingestion.readers.files import require_regular, unreadable
 from recant.ingestion.readers.formats import KNOWN_SUFFIXES, format_of_name
@@ -58,6 +58,8 @@ class _Finds:
     origins: dict[str, None] = field(default_factory=dict)
     firsts: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Real path, URL or distribution → source and origin of its first find."""
+    addresses: dict[str, str] = field(default_factory=dict)
+    """URL → how it is opened."""
     real_folders: dict[str, str] = field(default_factory=dict)
 
     def reject(self, source: str, left_out: LeftOut) -> None:
@@ -109,8 +111,12 @@ def _list_distributions(spec: str, finds: _Finds) -> None:
 
 def _list_url(spec: str, finds: _Finds) -> None:
     locator = normalise_url(spec.strip())
-    source = without_password(locator)
+    source = without_credentials(locator)
     _require_nameable(source)
+    if finds.addresses.setdefault(source, locator) != locator:
+        raise LeftOut(
+            "duplicate", "only what looks like a credential tells it from one listed already: that one is kept"
+        )
     finds.add(SourceItem(source, locator, source, "auto", None), source)
     finds.origins[source] = None
 

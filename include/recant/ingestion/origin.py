@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from recant.ingestion.document import LeftOut
 from recant.ingestion.folders import is_glob
-from recant.ingestion.readers.addresses import normalise_url, redacted, without_password
+from recant.ingestion.readers.addresses import normalise_url, redacted, without_credentials
 from recant.ingestion.readers.distributions import PREFIX, canonical_name
 
 
@@ -20,7 +20,7 @@ def origin_of(spec: str) -> str | None:
         return PREFIX + (name if is_glob(name) else canonical_name(name))
     if "://" in spec:
         try:
-            return without_password(normalise_url(spec.strip()))
+            return without_credentials(normalise_url(spec.strip()))
         except LeftOut:
             return None
     return os.path.abspath(os.path.expanduser(spec))
@@ -32,5 +32,13 @@ def origins_of(specs: Iterable[str]) -> list[str]:
 
 
 def as_given(spec: str) -> str:
-    """The spec as it may be stored and shown: without user and password, and with bytes that are no text escaped."""
+    """The spec as it may be stored and shown: without credentials, and with bytes that are no text escaped."""
     return redacted(spec.strip()).encode(errors="backslashreplace").decode().replace("\0", "\\0")
+
+
+def named_source(spec: str) -> str:
+    """The source of the document that a person means: an address or a path that is there in its normal form, anything
+    else as it is (a record may have any name)."""
+    if "://" in spec or os.path.lexists(os.path.expanduser(spec)):
+        return origin_of(spec) or spec
+    return spec

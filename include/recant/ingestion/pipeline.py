@@ -14,9 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from recant.blocks import Blocks
 from recant.corpus import BatchTarget, Cited, CollectionInfo, Corpus, Embeddings, find_cited
 from recant.embedding import Embedder, ModelCard, TokenCounter, open_embedder, resolve_model
-from recant.errors import RecantError, UsageError
+from recant.errors import BadSource, RecantError, UsageError
 from recant.ingestion.listing import Listing, list_sources
 from recant.ingestion.origin import as_given, origin_of, origins_of
 from recant.ingestion.request import IngestReport, IngestRequest
@@ -33,6 +34,8 @@ DOCUMENTS_PER_BATCH = 200
 LONGEST_HOLD_SECONDS = 3650 * 86_400.0
 WHOLE = "ingest"
 """The batch that stays unfinished until every step is done: nobody can merge an ingest that is still at work."""
+NAMED_SOURCES = 5
+LISTED_SOURCES = 100
 _SQL = load(__package__, "ingestion.sql")
 
 Progress = Callable[[str, int, int | None], None]
@@ -55,6 +58,11 @@ class Ingestion:
     def corpus(self) -> Corpus:
         """The documents."""
         return Corpus(self.database)
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """What is to be left out."""
+        return Blocks(self.database, self.settings.agent)
 
     @cached_property
     def card(self) -> ModelCard:
@@ -114,9 +122,14 @@ class Ingestion:
     def list_batches(
         self, operation_id: int, request: IngestRequest, *, documents_per_batch: int = DOCUMENTS_PER_BATCH
     ) -> list[list[dict[str, Any]]]:
-        """Shares of the work, as plain dicts of SourceItems. What can't be listed is recorded as rejected."""
+        """Shares of the work, as plain dicts of SourceItems. What can't be listed is recorded as rejected.
+
+        Raises BadSource when that is all of it. A folder without documents is something: what it held is retired.
+        """
         listing = list_sources(request.sources)
         self._record_listing(operation_id, request, listing)
+        if not (listing.items or listing.origins):
+            raise _nothing_listed(listing)
         items = [item.to_dict() for item in listing.items]
         return [items[i : i + documents_per_batch] for i in range(0, len(items), documents_per_batch)]
 
@@ -303,3 +316,14 @@ def _names(source: str) -> list[str]:
     """What a document may be stored as: as it was given, or as listing would name it (a relative path, say)."""
     given = source if as_given(source) == source else None
     return list(dict.fromkeys(name for name in (given, origin_of(source)) if name))
+
+
+def _nothing_listed(listing: Listing) -> BadSource:
+    named = [f"{r.source} ({r.reason})" for r in listing.rejected[:NAMED_SOURCES]]
+    more = len(listing.rejected) - len(named)
+    only_missing = all(r.code == "missing" for r in listing.rejected)
+    return BadSource(
+        f"None of these sources {'exists' if only_missing else 'can be read'}: {'; '.join(named)}"
+        f"{f'; and {more} more' if more else ''}. Nothing was changed.",
+        rejected=[{"source": r.source, "code": r.code, "reason": r.reason} for r in listing.rejected[:LISTED_SOURCES]],
+    )

@@ -12,7 +12,7 @@ class SourceItem:
     """One entry of a listing: cheap, and small enough to travel between tasks as a plain dict."""
 
     source: str
-    """Steady name of the document, the record's key: absolute POSIX path, URL without its password, `dist:NAME`."""
+    """Steady name of the document, the record's key: absolute POSIX path, URL without credentials, `dist:NAME`."""
     locator: str
     """How to open it: absolute path, URL as given, or the name of a distribution."""
     origin: str

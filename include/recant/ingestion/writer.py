@@ -67,6 +67,7 @@ class BatchWriter:
         collection = ingestion.corpus.collection(request.collection)
         self.embeddings = Embeddings(ingestion.database, collection.space_id, collection.dimensions)
         self.counts: Counts = dict.fromkeys(("documents", "unchanged", "chunks", "embedded", "reused", "rejected"), 0)
+        self._has_blocks = ingestion.blocks.any_for(target.collection_id)
         self._seen: set[str] = set()
         self._unsettled: set[str] = set()
         self._pending = _Pending()
@@ -77,7 +78,7 @@ class BatchWriter:
         `unsettled` are origins with a file of records that couldn't be read whole: which of its records are gone can't be told.
         """
         for group in _grouped(self._open(items)):
-            self._take(group)
+            self._take(self._wanted(group))
         self._flush()
         return self.counts | {"unsettled": sorted(self._unsettled)}
 
@@ -95,6 +96,15 @@ class BatchWriter:
                 else:
                     self._seen.add(found.source)
                     yield found
+
+    def _wanted(self, group: Sequence[RawDocument]) -> Sequence[RawDocument]:
+        """The group without what is blocked: that is neither written nor affirmed, and being rejected, not retired."""
+        if not self._has_blocks:
+            return group
+        documents = [(raw.source, raw.content_hash) for raw in group]
+        blocked = self.ingestion.blocks.matching(self.target.collection_id, documents)
+        self._pending.rejected += [Rejected(source, block.rejection, "blocked") for source, block in blocked.items()]
+        return [raw for raw in group if raw.source not in blocked]
 
     def _take(self, group: Sequence[RawDocument]) -> None:
         heads = self.ingestion.corpus.heads(

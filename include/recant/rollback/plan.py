@@ -76,6 +76,8 @@ class Plan:
     aborted_at: datetime | None = None
     abort_reason: str = ""
     message: str = field(default="")
+    block: dict[str, Any] | None = None
+    """What is not wanted again, once it is applied: numbers of `contents` and `sources`, `first_sources`. None: no block."""
 
     @property
     def records(self) -> dict[str, int]:
@@ -113,7 +115,7 @@ class Plan:
         """What is stored beside the columns of rollback_plan."""
         lists = {name: list(getattr(self, name)) for name in _LISTS}
         records = {name: [record.to_dict() for record in getattr(self, name)] for name in _RECORDS}
-        reads = {"include_possible": self.include_possible, "possible_hops": self.possible_hops}
+        reads = {"include_possible": self.include_possible, "possible_hops": self.possible_hops, "block": self.block}
         return {"blast_radius": self.blast_radius, "message": self.message} | lists | records | reads
 
 
@@ -128,6 +130,7 @@ def stored_plan(row: Row) -> Plan:
         "message": report.get("message", ""),
         "include_possible": report.get("include_possible", False),
         "possible_hops": report.get("possible_hops", 1),
+        "block": report.get("block"),
     }
     return Plan(**row)
 

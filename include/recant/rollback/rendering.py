@@ -47,6 +47,7 @@ def plan_markdown(plan: Mapping[str, Any], message: str | None = None, *, moved:
         f"Reason given: {code(message, MAX_MESSAGE_CHARACTERS)}" if message else "",
         effects(plan),
         _untouched(plan),
+        _blocked(plan.get("block")),
         operations_table(plan["operations"]),
         possible_table(plan["operations"], counted=plan["include_possible"]),
         _changed_records(plan["sample"]),
@@ -238,6 +239,15 @@ def _untouched(plan: Mapping[str, Any]) -> str:
     """What the policy leaves as it is, though it was built on what goes, or selected."""
     found = {words: [*_targets(plan, name)] for name, words in _UNTOUCHED.items()}
     return "\n".join(f"- {words}: {_listed(targets)}" for words, targets in found.items() if targets)
+
+
+def _blocked(block: Mapping[str, Any] | None) -> str:
+    """What no ingest brings back afterwards."""
+    if not block:
+        return ""
+    named, more = list(map(code, block["first_sources"])), block["sources"] - len(block["first_sources"])
+    sources = f", and everything from {_listed(named)}{f' and {more} more' if more else ''}" if named else ""
+    return f"**Blocks {_count(block['contents'], 'content')}** from then on{sources}."
 
 
 def _changed_records(sample: Sequence[Mapping[str, Any]]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from recant.blocks import block_withdrawn, would_block
 from recant.errors import PlanStale, Refused, UnknownOperation
 from recant.lineage import collection_dataset
 from recant.oplog import Attribution, Selector
@@ -81,16 +82,19 @@ class Rollback:
         policy: str = "refuse",
         include_possible: bool = False,
         possible_hops: int = 1,
+        block: bool = False,
         agent: str,
     ) -> Plan:
         """Works out and stores what taking the selected operations back would do.
 
         Possible dependents (their session was shown what is selected, then wrote) are named; with `include_possible` they
-        count as definite ones do. `possible_hops`, 1 to 10, is how many reads may lead to one. Raises HasDependents under
-        `refuse`, with the whole report; EmptySelector, UnknownOperation, UsageError.
+        count as definite ones do. `possible_hops`, 1 to 10, is how many reads may lead to one. With `block`, what is
+        withdrawn is not wanted again either: see `recant.blocks`. Raises HasDependents under `refuse`, with the whole
+        report; EmptySelector, UnknownOperation, UsageError.
         """
         selector.require_condition()
-        return self._store("rollback", selector.to_dict(), policy, agent, Reads(include_possible, possible_hops))
+        reads = Reads(include_possible, possible_hops)
+        return self._store("rollback", selector.to_dict(), policy, agent, reads, block=block)
 
     def plan_redo(self, operation_id: int, *, policy: str = "refuse", agent: str) -> Plan:
         """What taking a control operation back would do: what it hid is seen again, unless a later word hides it too.
@@ -127,6 +131,8 @@ class Rollback:
             self._require_fresh(connection, plan)
             row = connection.execute(_SQL["apply_verdicts"], self._verdicts(plan, attribution)).fetchone()
             assert row is not None, "apply_verdicts answers with one row"
+            if plan.block:
+                block_withdrawn(connection, row["control_id"])
             self.plans.close(connection, plan.plan_id, row["control_id"])
         message = f"Operation {row['control_id']}, position {row['position']}: {_done(plan)}."
         return RollbackReport(self.plans.get(plan.plan_id), True, message, row["control_id"], row["position"])
@@ -199,9 +205,21 @@ class Rollback:
         """Makes a collection look as at a position. Later work is hidden, not lost: a redo brings it back."""
         return self.run(self.plan_restore(collection, position, agent=attribution.agent), attribution)
 
-    def _store(self, kind: str, selector: dict[str, Any], policy: str, agent: str, reads: Reads = NAMED_ONLY) -> Plan:
+    def _store(
+        self,
+        kind: str,
+        selector: dict[str, Any],
+        policy: str,
+        agent: str,
+        reads: Reads = NAMED_ONLY,
+        *,
+        block: bool = False,
+    ) -> Plan:
         with self.database.transaction() as connection:
             plan = work_out(connection, kind, selector, policy, agent, reads)
+            if block:
+                records = [record.target for record in plan.withdraw_records]
+                plan = replace(plan, block=would_block(connection, plan.withdraw, records))
             return self.plans.store(connection, plan)
 
     def _require_fresh(self, connection: Connection, plan: Plan) -> None:

@@ -71,6 +71,7 @@ class KnowledgeBaseOpenOperator(KnowledgeBaseOperator):
 
         sources = tuple(source for source in self.sources if source)
         based_on = tuple(citation(item) if isinstance(item, str) else item for item in self.based_on or () if item)
+        _require_no_credentials((*sources, *(item for item in based_on if isinstance(item, str))))
         collection = self.collection or kb.settings.collection
         request = IngestRequest(sources, collection, policy=self.policy, based_on=based_on)
         writer = attribution(context, agent=self.agent, session=self.session, message=self.message)
@@ -174,6 +175,19 @@ class KnowledgeBaseAbortOperator(OpenOperationOperator):
         kb.operations.abort(self.operation_id, reason, failed=True)
         raise AirflowFailException(
             f"Operation {self.operation_id} is aborted, nothing of it is visible. The reason: {reason}"
+        )
+
+
+def _require_no_credentials(sources: Sequence[str]) -> None:
+    """Raises UsageError: the sources go from task to task by XCom, and are told in events."""
+    from recant.errors import UsageError
+    from recant.ingestion.origin import as_given
+    from recant.ingestion.readers.addresses import has_credentials
+
+    for source in filter(has_credentials, sources):
+        raise UsageError(
+            f"{as_given(source)} has a login or a token in it, which Airflow would keep: ingest it with `recant ingest`, "
+            "or fetch it into a folder first."
         )
 
 

@@ -43,11 +43,12 @@ class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
     :param selector: conditions by name, as `recant.oplog.Selector`; None and empty ones don't count.
     :param policy: `refuse`, `safe_only`, `cascade` or `force`.
     :param include_possible: whether those count as dependents, too, whose session was only shown it before they wrote.
+    :param block: whether ingests are to leave out, from then on, what was withdrawn.
     :param agent: who asks; None: the user who triggered the run.
     :param plan_id: a stored plan to go on with, instead of conditions.
     """
 
-    template_fields: Sequence[str] = ("selector", "policy", "include_possible", "agent", "plan_id")
+    template_fields: Sequence[str] = ("selector", "policy", "include_possible", "block", "agent", "plan_id")
     operator_extra_links = (ApprovalLink(),)
     inherits_from_skipmixin = True
 
@@ -57,6 +58,7 @@ class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
         selector: Mapping[str, Any],
         policy: str = "refuse",
         include_possible: bool = False,
+        block: bool = False,
         agent: str | None = None,
         plan_id: str | None = None,
         **kwargs: Any,
@@ -65,6 +67,7 @@ class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
         self.selector = selector
         self.policy = policy
         self.include_possible = include_possible
+        self.block = block
         self.agent = agent
         self.plan_id = plan_id
 
@@ -104,7 +107,13 @@ class KnowledgeBasePlanRollbackOperator(KnowledgeBaseOperator, SkipMixin):
             return kb.rollbacks.plans.get(self.plan_id)
         agent = rollback_agent(self.agent, context)
         try:
-            return kb.rollbacks.plan(selector, policy=self.policy, include_possible=self.include_possible, agent=agent)
+            return kb.rollbacks.plan(
+                selector,
+                policy=self.policy,
+                include_possible=self.include_possible,
+                block=bool(self.block),
+                agent=agent,
+            )
         except HasDependents as error:
             self._show(dependents_markdown(str(error), error.details))
             raise

@@ -185,3 +185,12 @@ def test_what_is_not_there_cannot_be_based_on(recant: Run, shelf: Path, named: s
     assert ended.code == 2
     assert words in ended.err
     assert recant("log", "--json").document["operations"] == []
+
+
+def test_nothing_that_exists_ends_with_2(recant: Run, tmp_path: Path) -> None:
+    """The call was wrong; the operation is aborted and says why."""
+    ended = recant("ingest", tmp_path / "nowhere.md", "--json")
+    assert (ended.code, ended.document["error"]["type"]) == (2, "BadSource")
+    assert "None of these sources exists" in ended.document["error"]["message"]
+    (operation,) = recant("log", "--json").document["operations"]
+    assert (operation["state"], "None of these" in operation["reason"]) == ("aborted", True)

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from recant.errors import ConfigurationError, EmbeddingGone, GateFailed, StaleBatch, TransientError, UsageError
+from recant.errors import (
+    BadSource,
+    ConfigurationError,
+    EmbeddingGone,
+    GateFailed,
+    StaleBatch,
+    TransientError,
+    UsageError,
+)
 from recant.ingestion import pipeline as pipeline_module
 from recant.ingestion import writer as writer_module
 from recant.ingestion.pipeline import Ingestion
@@ -102,15 +110,18 @@ def test_what_can_not_be_read_stays(ingestion: Ingestion, folder: Path):
 
 
 def test_a_vanished_folder_retires_nothing(ingestion: Ingestion, folder: Path):
-    """A mount that is gone doesn't empty the knowledge base: its spec is rejected as missing."""
+    """A mount that is gone doesn't empty the knowledge base: alone it is an error, beside others it is rejected as missing."""
     ingestion.run(request(folder), WHO)
     for file in folder.iterdir():
         file.unlink()
     folder.rmdir()
-    report = ingestion.run(request(folder), WHO)
+    with pytest.raises(BadSource):
+        ingestion.run(request(folder), WHO)
+    (folder.parent / "moon.md").write_text("It pulls.\n")
+    report = ingestion.run(request(folder, folder.parent / "moon.md"), WHO)
     assert [r["code"] for r in report.rejected] == ["missing"]
     assert report.removed == 0
-    assert set(seen(ingestion)) == {"tides.md", "sort.py"}
+    assert set(seen(ingestion)) == {"tides.md", "sort.py", "moon.md"}
 
 
 def test_broken_records_retire_none_of_their_file(ingestion: Ingestion, tmp_path: Path):
@@ -277,10 +288,11 @@ def test_bad_requests_say_what_is_wrong(ingestion: Ingestion):
 
 
 def test_nothing_but_rejections_is_published_as_such(ingestion: Ingestion, tmp_path: Path):
-    """A run whose every source is bad publishes an empty operation that tells why."""
-    report = ingestion.run(request(tmp_path / "nowhere", tmp_path / "neither.md"), WHO)
-    assert (report.documents, len(report.rejected)) == (0, 2)
-    assert all(r["code"] == "missing" for r in report.rejected)
+    """A run whose every document is bad publishes an empty operation that tells why."""
+    (tmp_path / "empty.md").write_text(" \n")
+    (tmp_path / "noise.md").write_bytes(bytes(range(256)))
+    report = ingestion.run(request(tmp_path / "empty.md", tmp_path / "noise.md"), WHO)
+    assert (report.documents, [r["code"] for r in report.rejected]) == (0, ["empty", "binary"])
 
 
 def forget_embeddings_before_each_append(monkeypatch: pytest.MonkeyPatch, database: str, times: int) -> list[int]:

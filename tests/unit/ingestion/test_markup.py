@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -410,3 +411,51 @@ broken
     told = "\n".join(texts[len(expected) :])
     assert all(part in told for part in rest)
     assert "broken" in told
+
+
+def grown(levels: int) -> str:
+    """Substitutions of which each stands for ten of the next."""
+    names = (f".. |a{n}| replace:: " + f"|a{n + 1}| " * 10 for n in range(levels))
+    return "\n".join([*names, f".. |a{levels}| replace:: x", "", "|a0|"])
+
+
+HOSTILE = {
+    "substitutions that grow": grown(6),
+    "a long substitution, often": ".. |a| replace:: " + "x" * 20_000 + "\n\n" + "|a| " * 2_000,
+    "starts without an end": "*a " * 20_000,
+    "quotes without an end": "`a " * 20_000,
+    "a wide table": "+" + "-+" * 20_000 + "\n|" + "a|" * 20_000 + "\n+" + "-+" * 20_000,
+    "classes for nothing": ".. class:: a\n\n" * 20_000,
+    "literal blocks without one": "a::\n\n" * 40_000,
+    "quoted literal blocks": "a::\n\n> b\n\n" * 20_000,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_restructuredtext_is_read_as_plain_text(text: str, parsed: Callable[..., ParsedDocument]) -> None:
+    """Docutils would need minutes for some of these, or for ever for 440 bytes; all of the words are there."""
+    began = time.thread_time()
+    document = parsed("hostile.rst", text)
+    assert time.thread_time() - began < 30
+    assert document.attributes["parsed_as"] == "text"
+    assert len("".join("".join(block.text.split()) for block in document.blocks)) >= len("".join(text.split())) * 0.9
+
+
+def test_a_word_of_thousands_of_letters_costs_its_paragraph_the_markup_only(
+    parsed: Callable[..., ParsedDocument],
+) -> None:
+    """As an image that is written out as base64 does; the sections around it are read as ever."""
+    word = "YTpi:" * 4_000
+    document = parsed("image.rst", f"Images\n======\n\n*One*: {word}\n\nMore\n----\n\n*Two* of ``them``.\n")
+    texts = [block.text for block in document.blocks]
+    assert texts == ["Images", f"*One*: {word}", "More", "Two of `them`."]
+    assert "parsed_as" not in document.attributes
+
+
+def test_a_long_honest_restructuredtext_is_not_taken_for_hostile(parsed: Callable[..., ParsedDocument]) -> None:
+    """A thousand sections with markup, links, roles that docutils doesn't know, and lists."""
+    section = "Part {n}\n---------\n\nThe *quick* :func:`brown.fox` jumps over ``it`` at https://example.org/{n}.\n\n- one\n- two\n\n"
+    section += ".. note:: It does.\n\n.. versionadded:: 1.{n}\n   It did.\n\n"
+    document = parsed("long.rst", "".join(section.replace("{n}", str(n)) for n in range(1_000)))
+    assert "parsed_as" not in document.attributes
+    assert sum(block.kind == "heading" for block in document.blocks) >= 1_000

@@ -200,3 +200,17 @@ def test_a_password_opens_the_page_and_is_not_kept(served: Served) -> None:
     (raw,) = fetch(served["address"].replace("://", "://me:secret@") + "/a.md")
     assert seen == ["Basic bWU6c2VjcmV0"]
     assert "secret" not in repr(raw)
+
+
+def test_a_token_opens_the_page_and_is_not_kept(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither in the document nor in the log, in which httpx tells every address; the same where a redirect leads."""
+    caplog.set_level("DEBUG")
+    served["/a.md?token=s3cr3t"] = answer(b"", status=302, location="/b.md?X-Amz-Signature=s3cr3t&page=1")
+    served["/b.md?X-Amz-Signature=s3cr3t&page=1"] = answer(b"# A")
+    (raw,) = fetch(served["address"] + "/a.md?token=s3cr3t")
+    assert isinstance(raw, RawDocument)
+    assert raw.source == served["address"] + "/a.md?token=…"
+    assert raw.attributes["url"] == served["address"] + "/b.md?X-Amz-Signature=…&page=1"
+    told = "\n".join(record.getMessage() for record in caplog.records if record.name == "httpx")
+    assert "/a.md?token=…" in told
+    assert "s3cr3t" not in f"{told}{raw!r}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from recant.ingestion.document import Attributes, LeftOut, RawDocument
-from recant.ingestion.readers.addresses import without_password
+from recant.ingestion.readers.addresses import without_credentials
 from recant.ingestion.readers.attributes import iso_from_timestamp
 from recant.ingestion.readers.distributions import PREFIX, open_distribution
 from recant.ingestion.readers.encoding import declared_in_html, decode
@@ -73,7 +73,7 @@ def _open_page(item: SourceItem, max_bytes: int, timeout_seconds: float) -> Iter
 
 def _page_attributes(page: Page) -> Attributes:
     """`etag` and `last_modified` are kept for asking the server again whether anything changed."""
-    told = {"url": without_password(page.url), "etag": page.etag, "last_modified": page.last_modified}
+    told = {"url": without_credentials(page.url), "etag": page.etag, "last_modified": page.last_modified}
     return {name: value for name, value in told.items() if value}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from docutils import nodes
 from docutils.core import publish_doctree
@@ -16,6 +17,7 @@ from recant.ingestion.document import Attributes, Block, Reading
 from recant.ingestion.readers.html import html_blocks
 from recant.ingestion.readers.rst_inline import inline_text, links_in
 from recant.ingestion.readers.rst_unknown import Directive, directive_in
+from recant.ingestion.readers.rst_work import NESTED_DOCUMENT, BoundedParser, Work
 from recant.ingestion.readers.tables import table_block
 
 SETTINGS: Mapping[str, object] = {
@@ -54,14 +56,27 @@ _LISTS = (
 )
 
 
+_WORK: ContextVar[Work] = ContextVar("work")
+"""Of the document that is being read, with whatever is read of it once more."""
+
+
 def read_rst(text: str) -> Reading:
-    """The blocks of a document; the underlined title is its first heading."""
-    return Reading(tuple(_blocks_of_text(text, 0)))
+    """The blocks of a document; the underlined title is its first heading.
+
+    Raises TooCostly for one that makes more work than a text of its length can be worth.
+    """
+    token = _WORK.set(Work(text))
+    try:
+        return Reading(tuple(_blocks_of_text(text, 0)))
+    finally:
+        _WORK.reset(token)
 
 
 def _blocks_of_text(text: str, level: int) -> Iterator[Block]:
+    work = _WORK.get()
+    work.spend(NESTED_DOCUMENT)
     with _roles_kept():
-        document = publish_doctree(text, settings_overrides=dict(SETTINGS))
+        document = publish_doctree(text, parser=BoundedParser(work), settings_overrides=dict(SETTINGS))
     yield from _children(document, level)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +11,22 @@ from dataclasses import dataclass
 import httpx
 
 from recant.ingestion.document import LeftOut
-from recant.ingestion.readers.addresses import without_password
+from recant.ingestion.readers.addresses import without_credentials
 from recant.ingestion.readers.files import too_large
 
 MAX_REDIRECTS = 5
 HEADERS = {"User-Agent": "recant (knowledge base ingestion)", "Accept": "text/markdown, text/html;q=0.9, */*;q=0.5"}
 _RETRIED_LATER = (408, 425, 429)
+
+
+def _without_credentials(record: logging.LogRecord) -> bool:
+    """httpx tells every address that it fetches, and a task's log keeps that."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(without_credentials(str(arg)) if isinstance(arg, httpx.URL) else arg for arg in record.args)
+    return True
+
+
+logging.getLogger("httpx").addFilter(_without_credentials)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +35,7 @@ class Page:
 
     data: bytes
     url: str
-    """Where the redirects ended, without a password."""
+    """Where the redirects ended, without credentials."""
     media_type: str
     charset: str | None
     etag: str | None
@@ -47,7 +58,7 @@ def fetch(url: str, *, max_bytes: int, timeout_seconds: float) -> Page:
         _require_success(response)
         return Page(
             data=_body(response, max_bytes, deadline, timeout_seconds),
-            url=without_password(str(response.url)),
+            url=without_credentials(str(response.url)),
             media_type=response.headers.get("content-type", "").partition(";")[0].strip().lower(),
             charset=response.charset_encoding,
             etag=response.headers.get("etag"),
