@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
@@ -15,7 +16,7 @@ from recant.settings import read_settings
 from recant.storage import Storage
 from tests.integration.library import Library
 
-Facts = dict[str, int]
+Facts = dict[str, Any]
 BY = Attribution("crasher", message="as told")
 
 
@@ -70,6 +71,13 @@ def rolled_back_by_document(library: Library) -> Facts:
     return facts | {"control": library.rollback.run(plan, BY).rollback_operation_id or 0}
 
 
+def planned(library: Library) -> Facts:
+    """A plan that waits for somebody's approval."""
+    facts = history(library)
+    plan = library.rollback.plan(Selector(operations=(facts["second"],)), policy="cascade", agent="x")
+    return facts | {"plan": plan.plan_id}
+
+
 def in_quarantine(library: Library) -> Facts:
     """The second operation is held back."""
     facts = history(library)
@@ -110,6 +118,17 @@ def rollback(library: Library, facts: Facts) -> None:
     """Plan, apply and verify, dependents and all; what is withdrawn already stays withdrawn."""
     plan = library.rollback.plan(Selector(operations=(facts["second"],)), policy="cascade", agent="x")
     library.rollback.run(plan, BY)
+
+
+def approve_and_continue(library: Library, facts: Facts) -> None:
+    """A plan from its approval to its certificate, each a step of its own."""
+    library.rollback.approve(facts["plan"], "warden")
+    library.rollback.resume(facts["plan"], BY)
+
+
+def call_off(library: Library, facts: Facts) -> None:
+    """A plan is closed for good."""
+    library.rollback.plans.abort(facts["plan"], "warden", "not needed")
 
 
 def rollback_of_documents(library: Library, facts: Facts) -> None:
@@ -164,6 +183,8 @@ SCENARIOS = {
     "discard": Scenario(two_of_a_session, discard),
     "abort": Scenario(written, abort),
     "rollback": Scenario(history, rollback),
+    "approve and continue": Scenario(planned, approve_and_continue),
+    "abort of a plan": Scenario(planned, call_off),
     "rollback of documents": Scenario(history, rollback_of_documents),
     "redo": Scenario(rolled_back, redo),
     "redo of documents": Scenario(rolled_back_by_document, redo),

@@ -72,6 +72,7 @@ VERBS = [
     *verb("tag", number),
     *verb("untag", number),
     *verb("apply", number, weight=2),
+    *verb("call_off", number),
     *verb("redo", number, st.sampled_from(["refuse", "force"]), weight=2),
     *verb("quarantine", conditions),
     *verb("release", conditions, seldom),

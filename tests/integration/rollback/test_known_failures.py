@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from recant.errors import HasDependents, PlanStale, WriteConflict
+from recant.errors import HasDependents, PastHorizon, PlanStale, WriteConflict
 from recant.ingestion.pipeline import Ingestion
 from recant.ingestion.request import IngestRequest
 from recant.oplog import Attribution, Selector
 from recant.rollback import RollbackReport, verify_log
 from recant.settings import read_settings
+from recant.storage import Storage
 from tests.integration.library import Library
 
-BY = Attribution("warden")
+BY = Attribution("warden", message="as told")
 
 
 @pytest.fixture
@@ -205,5 +206,27 @@ def test_an_undo_that_can_not_be_finished_is_refused_in_the_plan(library: Librar
     before, position = library.view(), library.log.position()
     with pytest.raises(WriteConflict):
         library.rollback.plan_redo(control, agent="warden")
+    assert (library.view(), library.log.position()) == (before, position)
+    assert verify_log(library.database).ok
+
+
+@pytest.mark.parametrize("way", ["revive", "redo", "restore"])
+def test_an_undo_past_the_horizon_is_refused_in_the_plan(library: Library, way: str):
+    """Elsewhere it begins, and fails on the first row that is no longer there. Here nothing is begun, and nothing lost."""
+    library.publish({"a": "first"})
+    second = library.publish({"a": "second"})
+    gone = library.publish({"b": "gone"})
+    control = take_back(library, gone).rollback_operation_id
+    library.publish({"c": "later"})
+    storage = Storage(library.database, read_settings({"RECANT_COLLECTION": library.name}))
+    assert storage.reclaim(BY, horizon=library.log.position()).versions == 2
+    before, position = library.view(), library.log.position()
+    plans = {
+        "revive": lambda: library.rollback.plan(Selector(operations=(second,)), agent="warden"),
+        "redo": lambda: library.rollback.plan_redo(control, agent="warden"),
+        "restore": lambda: library.rollback.plan_restore(library.name, 1, agent="warden"),
+    }
+    with pytest.raises(PastHorizon):
+        plans[way]()
     assert (library.view(), library.log.position()) == (before, position)
     assert verify_log(library.database).ok

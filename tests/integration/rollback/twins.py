@@ -174,6 +174,13 @@ class Twins:
         if not done:
             self.stale.append(mine)
 
+    def call_off(self, number: int) -> None:
+        """The plan is closed for good, and keeps nothing from being reclaimed."""
+        if self.plans:
+            _, stored = self.plans.pop(number % len(self.plans))
+            self.library.rollback.plans.abort(stored.plan_id, "x")
+            assert _outcome(lambda: self.library.rollback.run(stored, BY)) == "PlanClosed"
+
     def redo(self, number: int, policy: str) -> None:
         controls = [o.id for o in self.model.ops.values() if o.verdicts]
         if controls:
