@@ -34,8 +34,10 @@ def diff(
 ) -> None:
     """Show what differs between two moments of a collection, or what one operation changed, document by document."""
     import recant
+    from recant.ingestion.origin import named_source
 
     output = Output(json)
+    source = None if source is None else named_source(source)
     for name, moment in (("A", before), ("B", after)):
         note_zone(output, name, moment)
     with recant.connect(settings=settings()) as kb:

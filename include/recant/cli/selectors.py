@@ -44,6 +44,15 @@ def _positions(text: str) -> Positions:
     return Positions(*ends)
 
 
+def _named(sources: list[str] | None) -> tuple[str, ...]:
+    """Paths and addresses as documents are named."""
+    if not sources:
+        return ()
+    from recant.ingestion.origin import named_source
+
+    return tuple(map(named_source, sources))
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """The selector flags as they were given."""
@@ -109,12 +118,12 @@ class Selection:
             agents=tuple(self.agent or ()),
             sessions=tuple(self.session or ()),
             kinds=tuple(self.kind or ()),
-            sources=tuple(self.source or ()),
+            sources=_named(self.source),
             collections=tuple(self.collection or ()),
             since=self.since,
             until=self.until,
             documents=tuple(self.document or ()),
-            touching=tuple(self.touching or ()),
+            touching=_named(self.touching),
             first_position=self.positions.first if self.positions else None,
             last_position=self.positions.last if self.positions else None,
             everything=self.all,

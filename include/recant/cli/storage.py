@@ -83,8 +83,9 @@ def erase(
 ) -> None:
     """Destroy a document for good: every version of it, at every position. Nothing brings it back."""
     import recant
+    from recant.ingestion.origin import named_source
 
-    output = Output(json)
+    output, source = Output(json), named_source(source)
     if not undoing.message.strip():
         raise UsageError("Say why: --message TEXT. An erasure can't be undone, and the reason is all that stays of it.")
     if not (yes or sys.stdin.isatty()):

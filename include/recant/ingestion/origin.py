@@ -37,8 +37,8 @@ def as_given(spec: str) -> str:
 
 
 def named_source(spec: str) -> str:
-    """The source of the document that a person means: an address or a path that is there in its normal form, anything
-    else as it is (a record may have any name)."""
-    if "://" in spec or os.path.lexists(os.path.expanduser(spec)):
+    """The source of the document that a person means: an address, a path that is there, and one that is written as a path
+    (./…, ../…, ~/…), in its normal form; anything else as it is, as a record may have any name."""
+    if "://" in spec or spec.startswith(("./", "../", "~/")) or os.path.lexists(os.path.expanduser(spec)):
         return origin_of(spec) or spec
     return spec

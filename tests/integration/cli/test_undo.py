@@ -279,3 +279,11 @@ def test_everything_has_to_be_said(recant: Run, library: Library) -> None:
     assert recant("rollback", "--all", "--agent", "x", "--dry-run").code == 2
     assert recant("rollback", "--all", "--yes").code == 0
     assert library.view() == {}
+
+
+def test_a_path_names_its_document(recant: Run, library: Library, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative to where the command is given, whether the file is still there or not."""
+    library.publish({str(tmp_path / "gone.md"): "x", "other": "y"})
+    monkeypatch.chdir(tmp_path)
+    plan = recant("rollback", "--source", "./gone.md", "--dry-run", "--json").document
+    assert [record["source"] for record in plan["withdraw_records"]] == [str(tmp_path / "gone.md")]
