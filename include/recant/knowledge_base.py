@@ -136,6 +136,7 @@ class KnowledgeBase:
         run: str | None = None,
         message: str = "",
         policy: str = "strict",
+        suite: Path | str | None = None,
         based_on: Iterable[Citation] = (),
         hold: bool = False,
         hold_seconds: float | None = None,
@@ -146,6 +147,8 @@ class KnowledgeBase:
         With `hold`, and in a session that was opened for exploration, it stays open for the session to be merged, and is
         seen in the session only; after `hold_seconds` (default: seven days) upkeep aborts it.
 
+        `suite` is the file of the gate's expectations, in place of the default ones.
+
         If the operation is reverted, its documents and chunks are invisible as well, and what they had superseded is
         seen again. `based_on` names what it was made from, chunks by id (`hit.chunk_id`) or documents by source: if
         that is to be taken back, this operation is a definite dependent of it. Raises GateFailed, WriteConflict,
@@ -153,7 +156,8 @@ class KnowledgeBase:
         """
         from recant.ingestion.request import IngestRequest
 
-        request = IngestRequest(tuple(sources), self._named(collection), policy, based_on=tuple(based_on))
+        checks = None if suite is None else str(Path(suite).expanduser().absolute())
+        request = IngestRequest(tuple(sources), self._named(collection), policy, based_on=tuple(based_on), suite=checks)
         who = self.attribution(agent=agent, session=session, run=run, message=message)
         held = hold or self.sessions.explores(session)
         seconds = HOLD_LEASE_SECONDS if hold_seconds is None else hold_seconds

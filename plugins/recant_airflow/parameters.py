@@ -147,6 +147,12 @@ def ingestion_params(*, agent: str, sources: list[str] | None = None) -> dict[st
         "session": session_param(),
         "message": message_param("operation"),
         "policy": policy_param(),
+        "suite": optional_text(
+            "Suite",
+            "File of the quality gate's suite of expectations: absolute path on the worker. Empty: the default one.",
+            pattern="^(/.*)?$",
+            maxLength=2000,
+        ),
         "based_on": based_on_param(),
         "documents_per_batch": documents_per_batch_param(),
     }

@@ -49,6 +49,9 @@ def ingest(
     policy: Annotated[
         Policy, typer.Option(help="Documents that fail the gate: abort everything, or leave only those out.")
     ] = Policy.strict,
+    suite: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The gate's suite of expectations. Default: Recant's own.")
+    ] = None,
     hold: Annotated[
         bool, typer.Option("--hold", help="Keep it open for its session to be merged: only the session sees it.")
     ] = False,
@@ -79,6 +82,7 @@ def ingest(
             run=authorship.run,
             message=authorship.message,
             policy=policy.value,
+            suite=suite,
             hold=hold or hold_for is not None,
             hold_seconds=None if hold_for is None else hold_for.total_seconds(),
             based_on=map(citation, based_on or ()),

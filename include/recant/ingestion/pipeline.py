@@ -25,7 +25,7 @@ from recant.ingestion.source import SourceItem
 from recant.ingestion.writer import BatchWriter, Counts
 from recant.lineage import collection_dataset, source_dataset
 from recant.oplog import DEFAULT_LEASE_SECONDS, HOLD_LEASE_SECONDS, Attribution, Dataset, Operation, OperationLog
-from recant.quality import GateReport, gate_operation
+from recant.quality import DEFAULT_SUITE, GateReport, Suite, gate_operation, load_suite
 from recant.sessions import Sessions
 from recant.settings import Settings
 from recant.store import Database, load
@@ -100,8 +100,10 @@ class Ingestion:
 
         `lease_seconds` is how long it may wait for its next batch before upkeep takes its worker for gone. Raises
         ConfigurationError when the collection was filled with another model; UsageError for a bad name, and for a
-        citation of what isn't there; InputWithdrawn for one of what was taken back. Nothing is written then.
+        citation of what isn't there; BadSuite; InputWithdrawn for a citation of what was taken back. Nothing is written
+        then.
         """
+        _suite(request)
         self.log.abort_expired()
         cited = self._cited(request, attribution.session, open_key)
         self.corpus.ensure_collection(request.collection, self.card)
@@ -155,7 +157,8 @@ class Ingestion:
 
     def gate(self, operation_id: int, request: IngestRequest) -> GateReport:
         """Checks the open operation with Great Expectations. Raises GateFailed under `strict`; the caller aborts then."""
-        return gate_operation(self.database, operation_id, policy=request.policy, max_tokens=self.card.max_tokens)
+        suite, max_tokens = _suite(request), self.card.max_tokens
+        return gate_operation(self.database, operation_id, policy=request.policy, suite=suite, max_tokens=max_tokens)
 
     def retire(self, operation_id: int, request: IngestRequest) -> Counts:
         """Tombstones for documents that their origin no longer holds, and a watermark for each origin that has changed."""
@@ -316,6 +319,10 @@ def _names(source: str) -> list[str]:
     """What a document may be stored as: as it was given, or as listing would name it (a relative path, say)."""
     given = source if as_given(source) == source else None
     return list(dict.fromkeys(name for name in (given, origin_of(source)) if name))
+
+
+def _suite(request: IngestRequest) -> Suite:
+    return DEFAULT_SUITE if request.suite is None else load_suite(Path(request.suite))
 
 
 def _nothing_listed(listing: Listing) -> BadSource:

@@ -31,6 +31,9 @@ class IngestRequest:
     based_on: tuple[Citation, ...] = ()
     """What it was made from, in the knowledge base: chunk ids, and sources of documents in the collection."""
 
+    suite: str | None = None
+    """The file of the gate's suite of expectations; None: the default one."""
+
     def __post_init__(self) -> None:
         if not self.sources:
             raise UsageError("Name at least one source: a file, a folder, a glob, an address, or dist:NAME.")

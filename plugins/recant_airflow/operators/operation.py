@@ -38,10 +38,20 @@ class KnowledgeBaseOpenOperator(KnowledgeBaseOperator):
     :param session: the agent's session, if it has one.
     :param message: why.
     :param policy: `strict` or `quarantine`, see KnowledgeBaseGateOperator.
+    :param suite: the file of the gate's suite of expectations, on the worker; None: the default one.
     :param based_on: what the documents were made from: chunk ids, and sources of documents in the collection.
     """
 
-    template_fields: Sequence[str] = ("sources", "collection", "agent", "session", "message", "policy", "based_on")
+    template_fields: Sequence[str] = (
+        "sources",
+        "collection",
+        "agent",
+        "session",
+        "message",
+        "policy",
+        "suite",
+        "based_on",
+    )
     operator_extra_links = (OperationLink(),)
 
     def __init__(
@@ -53,6 +63,7 @@ class KnowledgeBaseOpenOperator(KnowledgeBaseOperator):
         session: str | None = None,
         message: str | None = None,
         policy: str = "strict",
+        suite: str | None = None,
         based_on: Sequence[int | str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -63,6 +74,7 @@ class KnowledgeBaseOpenOperator(KnowledgeBaseOperator):
         self.session = session
         self.message = message
         self.policy = policy
+        self.suite = suite
         self.based_on = based_on
 
     def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any]:
@@ -73,7 +85,7 @@ class KnowledgeBaseOpenOperator(KnowledgeBaseOperator):
         based_on = tuple(citation(item) if isinstance(item, str) else item for item in self.based_on or () if item)
         _require_no_credentials((*sources, *(item for item in based_on if isinstance(item, str))))
         collection = self.collection or kb.settings.collection
-        request = IngestRequest(sources, collection, policy=self.policy, based_on=based_on)
+        request = IngestRequest(sources, collection, policy=self.policy, based_on=based_on, suite=self.suite or None)
         writer = attribution(context, agent=self.agent, session=self.session, message=self.message)
         operation_id = kb.ingestion.open(request, writer, open_key=open_key(context), lease_seconds=LEASE_SECONDS)
         self.log.info("Operation %s is open in collection %s", operation_id, request.collection)

@@ -194,3 +194,16 @@ def test_nothing_that_exists_ends_with_2(recant: Run, tmp_path: Path) -> None:
     assert "None of these sources exists" in ended.document["error"]["message"]
     (operation,) = recant("log", "--json").document["operations"]
     assert (operation["state"], "None of these" in operation["reason"]) == ("aborted", True)
+
+
+def test_an_ingest_takes_a_suite(recant: Run, shelf: Path, tmp_path: Path) -> None:
+    """A file of expectations; one that isn't there is a usage error."""
+    suite = tmp_path / "own.yml"
+    suite.write_text(
+        "name: own\nexpectations:\n  - {name: titles, expectation: expect_column_values_to_not_be_null, severity: critical, "
+        "arguments: {column: title}}\n"
+    )
+    made = recant("ingest", shelf, "--suite", suite, "--json").document["operation_id"]
+    assert [c["suite"] for c in recant("show", str(made), "--json").document["quality_checks"]] == ["own"]
+    ended = recant("ingest", shelf, "--suite", tmp_path / "nowhere.yml")
+    assert (ended.code, "nowhere.yml can't be read" in ended.err) == (2, True)

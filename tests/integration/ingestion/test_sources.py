@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import recant
-from recant.errors import BadSource
+from recant.errors import BadSource, GateFailed
+from recant.quality.suite import BadSuite
 from recant.settings import read_settings
 
 SECRET = "s3cr3t"
@@ -114,3 +115,42 @@ def test_no_token_of_an_address_is_kept_anywhere(
     assert f"{guarded}?token=…" in stored
     assert f"{guarded}?token=…" in told
     assert SECRET not in f"{stored}{told}{report}{hit}{kb.show(report.operation_id)}"
+
+
+SUITE = """
+name: press
+expectations:
+  - name: every_document_has_a_title
+    expectation: expect_column_values_to_not_be_null
+    severity: critical
+    arguments: { column: title }
+  - name: short_chunks
+    expectation: expect_column_values_to_be_between
+    severity: critical
+    arguments: { column: token_count, min_value: 1, max_value: 12 }
+"""
+
+
+def test_an_ingest_may_bring_its_own_suite(kb: recant.KnowledgeBase, tmp_path: Path):
+    """The gate holds it against that one, in the place of its own, and keeps its results with the operation."""
+    suite, docs = tmp_path / "press.yml", tmp_path / "docs"
+    suite.write_text(SUITE)
+    docs.mkdir()
+    (docs / "short.md").write_text("# Tides\n\nThe tide turns.\n")
+    (docs / "long.md").write_text("# Tides\n\n" + "The tide turns twice a day. " * 5 + "\n")
+    with pytest.raises(GateFailed, match="short_chunks"):
+        kb.ingest([str(docs)], suite=suite)
+    report = kb.ingest([str(docs)], suite=str(suite), policy="quarantine")
+    assert (report.documents, [r["code"] for r in report.rejected]) == (1, ["gate"])
+    shown = kb.show(report.operation_id)
+    assert {check["suite"] for check in shown["quality_checks"]} == {"press"}
+    assert shown["parameters"]["request"]["suite"] == str(suite)
+
+
+def test_what_is_no_suite_is_refused_before_anything_is_opened(kb: recant.KnowledgeBase, tmp_path: Path):
+    """A file that isn't there, or says something else."""
+    (tmp_path / "a.md").write_text("# A\n\nText.\n")
+    for suite in (tmp_path / "nowhere.yml", tmp_path / "a.md"):
+        with pytest.raises(BadSuite, match=suite.name):
+            kb.ingest([str(tmp_path)], suite=suite)
+    assert kb.log() == []
