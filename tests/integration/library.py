@@ -8,7 +8,17 @@ from functools import cached_property
 
 import numpy as np
 
-from recant.corpus import BatchTarget, ChunkRow, CollectionInfo, Corpus, DocumentRow, Embeddings
+from recant.corpus import (
+    BatchTarget,
+    ChunkRow,
+    Cited,
+    CollectionInfo,
+    Corpus,
+    DocumentRow,
+    Embeddings,
+    Head,
+    find_cited,
+)
 from recant.corpus.embeddings import text_hash
 from recant.oplog import Attribution, OperationLog
 from recant.rollback import Rollback
@@ -87,8 +97,8 @@ class Library:
         return DocumentRow(source, "test", source, "text", digest, digest, {}, (chunk,), over)
 
     def affirm(self, operation_id: int, *sources: str) -> None:
-        target = self.begin(operation_id, f"affirm-{sources}")
         heads = self.corpus.heads(self.collection.id, operation_id, list(sources))
+        target = self.begin(operation_id, f"affirm-{sources}")
         with self.database.transaction() as connection:
             self.corpus.affirm(connection, target, heads.values())
         self.log.finish_batch(target.batch_id, {"unchanged": len(heads)})
@@ -97,23 +107,32 @@ class Library:
         """Names what the operation sees of a document as what its version of `own`, or all of it, was made from."""
         if kind == "affirmed":
             return self.affirm(operation_id, source)
+        made_from = self._cited(operation_id, source) if kind == "cited" else self._head(operation_id, source)
         target = self.begin(operation_id, f"{kind} {source} {own}")
-        head = self.corpus.heads(self.collection.id, operation_id, [source])[source]
+        given = {
+            "id": operation_id,
+            "batch": target.batch_id,
+            "input": made_from.operation_id,
+            "version": made_from.version_id,
+            "kind": kind,
+            "own": own,
+        }
         with self.database.transaction() as connection:
             connection.execute(
                 "INSERT INTO dependency (operation_id, batch_id, input_operation_id, input_version_id, class, version_id) "
                 "SELECT %(id)s, %(batch)s, %(input)s, %(version)s, %(kind)s, (SELECT v.version_id FROM version v "
                 "JOIN record r ON r.id = v.record_id WHERE v.operation_id = %(id)s AND r.key = %(own)s)",
-                {
-                    "id": operation_id,
-                    "batch": target.batch_id,
-                    "input": head.operation_id,
-                    "version": head.version_id,
-                    "kind": kind,
-                    "own": own,
-                },
+                given,
             )
         return self.log.finish_batch(target.batch_id, {})
+
+    def _head(self, operation_id: int, source: str) -> Head:
+        return self.corpus.heads(self.collection.id, operation_id, [source])[source]
+
+    def _cited(self, operation_id: int, source: str) -> Cited:
+        session = self.log.get(operation_id).session
+        with self.database.transaction() as connection:
+            return find_cited(connection, self.name, {source: [source]}, session=session)[0]
 
     def publish(self, documents: dict[str, str | None], **options: object) -> int:
         operation_id = self.open(**options)

@@ -137,6 +137,12 @@ def rollback_of_documents(library: Library, facts: Facts) -> None:
     library.rollback.run(plan, BY)
 
 
+def rollback_that_blocks(library: Library, facts: Facts) -> None:
+    """What is taken back isn't wanted again: both, or neither."""
+    plan = library.rollback.plan(Selector(operations=(facts["second"],)), policy="cascade", block=True, agent="x")
+    library.rollback.run(plan, BY)
+
+
 def redo(library: Library, facts: Facts) -> None:
     """What the rollback hid is seen again."""
     library.rollback.redo(facts["control"], BY)
@@ -186,6 +192,7 @@ SCENARIOS = {
     "approve and continue": Scenario(planned, approve_and_continue),
     "abort of a plan": Scenario(planned, call_off),
     "rollback of documents": Scenario(history, rollback_of_documents),
+    "rollback that blocks": Scenario(history, rollback_that_blocks),
     "redo": Scenario(rolled_back, redo),
     "redo of documents": Scenario(rolled_back_by_document, redo),
     "quarantine": Scenario(history, quarantine),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from recant.errors import InputWithdrawn
 from recant.oplog import Attribution, Selector
 from recant.rollback import RollbackReport, verify_log
 from tests.integration.library import Library
@@ -74,3 +77,16 @@ def test_an_operation_of_which_a_part_is_held_back_can_be_held_back_whole(librar
     library.rollback.quarantine(Selector(sources=("b",)), BY)
     assert library.rollback.quarantine(Selector(sources=("a", "b")), BY).applied
     assert library.view() == {}
+
+
+def test_an_operation_is_not_published_before_what_it_was_made_from(library: Library):
+    """Of a session's two, the earlier one was written last: a merge would show it at a position without its ground."""
+    earlier, later = library.open("writer", "s"), library.open("writer", "s")
+    library.write(later, {"ground": "g"})
+    library.write(earlier, {"house": "h"})
+    library.build_on(earlier, "ground", "cited")
+    with pytest.raises(InputWithdrawn, match="not published before it"):
+        library.log.publish(earlier, later)
+    library.log.publish(later)
+    library.log.publish(earlier)
+    assert library.view() == {"ground": "g", "house": "h"}

@@ -17,13 +17,13 @@ from recant.settings import read_settings
 from recant.storage import Storage
 from tests.integration.library import Library
 from tests.integration.replay import replay
-from tests.semantics_model import (
+from tests.semantics_model import Model
+from tests.semantics_types import (
     NOW,
     TOMB,
     WHOLE,
     HasDependents,
     InputWithdrawn,
-    Model,
     Op,
     PastHorizon,
     Plan,
@@ -94,8 +94,10 @@ class Twins:
         if not opened or record not in self.model.view(session=self.model.ops[chosen].session):
             return
         owned = pick([*sorted(self.model.ops[chosen].versions), WHOLE], own) if kind == "derived" else WHOLE
-        self.model.build_on(chosen, record, kind, owned)
-        self.library.build_on(self.ids[chosen], record, kind, owned or None)
+        self.both(
+            lambda: self.model.build_on(chosen, record, kind, owned),
+            lambda: self.library.build_on(self.ids[chosen], record, kind, owned or None),
+        )
 
     def write_and_publish(self, agent: str, records: list[str], grounds: list[tuple[str, str, int]]) -> None:
         """One operation from its opening to its publishing."""
@@ -209,7 +211,7 @@ class Twins:
     def restore(self, number: int) -> None:
         """Afterwards everything is as it was then."""
         position = number % (self.model.position + 1)
-        then = self.model.view(position)
+        then = _outcome(lambda: self.model.view(position))
         done = self.control(
             lambda: self.model.restore(position),
             lambda: self.library.rollback.restore(self.library.name, position, BY),
