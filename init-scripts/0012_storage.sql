@@ -215,12 +215,11 @@ $$;
 
 -- Every version of the records that an open plan is about: it may want to show any of them. Those are the records of the
 -- operations that get its verdicts, or that the control operations among them spoke of, and those that it names itself.
--- (expires_at is read as JSON because a plan needn't have one.)
 CREATE FUNCTION planned_versions() RETURNS SETOF bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
   WITH RECURSIVE plan AS MATERIALIZED (
     SELECT p.withdraw, p.report FROM rollback_plan p
-    WHERE p.state = 'open' AND coalesce((to_jsonb(p) ->> 'expires_at')::timestamptz > clock_timestamp(), true)
+    WHERE p.state = 'open' AND coalesce(p.expires_at > clock_timestamp(), true)
   ), named (operation_id) AS (
     (SELECT unnest(p.withdraw) FROM plan p
      UNION

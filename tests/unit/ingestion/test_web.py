@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -202,9 +203,12 @@ def test_a_password_opens_the_page_and_is_not_kept(served: Served) -> None:
     assert "secret" not in repr(raw)
 
 
-def test_a_token_opens_the_page_and_is_not_kept(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_token_opens_the_page_and_is_not_kept(
+    served: Served, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither in the document nor in the log, in which httpx tells every address; the same where a redirect leads."""
-    caplog.set_level("DEBUG")
+    caplog.set_level("DEBUG", logger="httpx")
+    monkeypatch.setattr(logging.getLogger("httpx"), "disabled", False)  # as whatever configures logging may leave it
     served["/a.md?token=s3cr3t"] = answer(b"", status=302, location="/b.md?X-Amz-Signature=s3cr3t&page=1")
     served["/b.md?X-Amz-Signature=s3cr3t&page=1"] = answer(b"# A")
     (raw,) = fetch(served["address"] + "/a.md?token=s3cr3t")
