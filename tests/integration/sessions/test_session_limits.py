@@ -51,6 +51,7 @@ def test_others_are_not_limited(library: Library, sessions: Sessions):
     sessions.discard("s")
     sessions.open("s", agent="ada")
     library.publish({f"s-{n}": "text" for n in range(5)}, session="s")
+    assert len(library.view()) == 15
 
 
 def test_watermarks_do_not_count(library: Library, sessions: Sessions):
