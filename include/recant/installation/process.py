@@ -75,6 +75,7 @@ class Part:
                 umask=0o077,
             )
         _children[child.pid] = child
+        _wait_for_environment(child.pid)
         try:
             record = {"pid": child.pid, "started": start_mark(child.pid), "fingerprint": self.fingerprint}
             replace_private(self.pid_file, json.dumps(record))
@@ -170,6 +171,15 @@ def wait_until_gone(processes: Iterable[psutil.Process], *, timeout_seconds: flo
         time.sleep(0.02)
         alive = [process for process in alive if _is_alive(process)]
     return alive
+
+
+def _wait_for_environment(pid: int, timeout_seconds: float = 1) -> None:
+    """Until the new program's environment can be read, by which `strays` knows it; execve ends a moment before that."""
+    deadline = time.monotonic() + timeout_seconds
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        while PART_VARIABLE not in process.environ() and _is_alive(process) and time.monotonic() < deadline:
+            time.sleep(0.001)
 
 
 def _is_alive(process: psutil.Process) -> bool:

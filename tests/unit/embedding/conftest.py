@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from importlib.metadata import distributions
@@ -57,7 +58,8 @@ def batch_float32(card: ModelCard) -> BatchEmbedder:
 @pytest.fixture(scope="session")
 def prose() -> list[str]:
     """Pieces of the READMEs that are installed here, of 20 to 1,500 characters."""
-    whole = "\n".join(str(found.metadata.get_payload() or "") for found in distributions())
+    found = sorted(distributions(), key=lambda one: one.metadata["Name"] or "")
+    whole = re.sub(r"\s*\n\s*", "\n", "\n".join(str(one.metadata.get_payload() or "") for one in found))
     pieces, start = [], 0
     while len(pieces) < 48:
         size = 20 + (len(pieces) * 389) % 1480
