@@ -17,6 +17,7 @@ from recant.settings import Settings, read_settings
 from recant.store import Database
 
 if TYPE_CHECKING:
+    from recant.artifacts import Artifacts
     from recant.blocks import Blocks
     from recant.comparison import Comparison
     from recant.corpus import Citation, CollectionInfo
@@ -84,6 +85,13 @@ class KnowledgeBase:
         from recant.rollback import Rollback
 
         return Rollback(self.database, self.settings)
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """Archives and exports: files that hold what was seen, and whether they still should."""
+        from recant.artifacts import Artifacts
+
+        return Artifacts(self.database)
 
     @cached_property
     def sessions(self) -> Sessions:

@@ -66,7 +66,8 @@ class BlastRadius:
     sample: list[dict[str, Any]]
     datasets: list[dict[str, str]]
     artifacts: list[dict[str, Any]] = field(default_factory=list)
-    """Files outside Postgres that hold what was selected; none are written yet."""
+    """Archives and exports that hold what was selected: artifact_id, kind, path, format, position, collection, state,
+    operation_id. They become stale; none of them is a dependent."""
 
     @property
     def agents(self) -> list[str]:

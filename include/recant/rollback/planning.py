@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from recant.artifacts import Artifact, holding
 from recant.errors import HasDependents, InputWithdrawn, PastHorizon, UsageError, WriteConflict
 from recant.oplog import Selector
 from recant.oplog.identifiers import new_run_id
@@ -94,8 +95,14 @@ def _radius_of(connection: Connection, position: int, verdicts: Verdicts, change
         position=position,
         operations=affected(connection, sorted(whole), verdicts.dependents, narrowed),
         datasets=datasets(connection, [*verdicts.withdraw, *verdicts.bring_back, *narrowed]),
+        artifacts=[_artifact(a) for a in holding(connection, [*verdicts.withdraw, *narrowed])],
         **_heads(change),
     )
+
+
+def _artifact(artifact: Artifact) -> dict[str, Any]:
+    names = ("artifact_id", "kind", "path", "format", "position", "collection", "state", "operation_id")
+    return {name: getattr(artifact, name) for name in names}
 
 
 def _check_payloads(connection: Connection) -> None:
