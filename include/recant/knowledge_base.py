@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from recant.feedback import FeedbackReceipt
     from recant.ingestion.pipeline import Ingestion, Progress
     from recant.ingestion.request import IngestReport
+    from recant.lineage.answers import Lineage
     from recant.proposals import Proposal, Proposals
     from recant.quality import AuditReport
     from recant.rollback import BlastRadius, Plan, Rollback, RollbackReport, VerifyReport
@@ -113,6 +114,13 @@ class KnowledgeBase:
         from recant.proposals import Proposals
 
         return Proposals(self.rollbacks, hides_at_once=self.settings.auto_rollback == "quarantine")
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        """What was built on what, and who reads and writes which dataset."""
+        from recant.lineage.answers import Lineage
+
+        return Lineage(self.database, self.settings)
 
     @cached_property
     def blocks(self) -> Blocks:

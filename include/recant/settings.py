@@ -42,6 +42,8 @@ class Settings:
     """Port of Airflow's API server (`RECANT_AIRFLOW_PORT`); None: 8080 or the next free one."""
     marquez_url: str | None = None
     """Where lineage is delivered besides the file (`MARQUEZ_URL`)."""
+    marquez_web_url: str | None = None
+    """Marquez's web page, which answers of lineage link to (`MARQUEZ_WEB_URL`)."""
     lineage_namespace: str = "recant"
     """OpenLineage job namespace, and the logical host in dataset names (`RECANT_LINEAGE_NAMESPACE`)."""
     plan_hours: int = 72
@@ -78,6 +80,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         postgres_port=_port(env, "RECANT_POSTGRES_PORT"),
         airflow_port=_port(env, "RECANT_AIRFLOW_PORT"),
         marquez_url=env.get("MARQUEZ_URL") or None,
+        marquez_web_url=env.get("MARQUEZ_WEB_URL") or None,
         lineage_namespace=env.get("RECANT_LINEAGE_NAMESPACE") or "recant",
         plan_hours=_whole(env, "RECANT_PLAN_HOURS", 72),
         max_document_bytes=_whole(env, "RECANT_MAX_DOCUMENT_MB", 64) * 1024 * 1024,
