@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from recant.ingestion.pipeline import Ingestion, Progress
     from recant.ingestion.request import IngestReport
     from recant.lineage.answers import Lineage
+    from recant.monitoring import ActivityRecorder, Health
     from recant.proposals import Proposal, Proposals
     from recant.quality import AuditReport
     from recant.rollback import BlastRadius, Plan, Rollback, RollbackReport, VerifyReport
@@ -66,6 +67,8 @@ class KnowledgeBase:
 
     def close(self) -> None:
         """Closes every connection."""
+        if "_activity" in self.__dict__:
+            self._activity.write()
         self.database.close()
 
     @cached_property
@@ -128,6 +131,13 @@ class KnowledgeBase:
         from recant.blocks import Blocks
 
         return Blocks(self.database, self.settings.agent)
+
+    @cached_property
+    def health(self) -> Health:
+        """Metrics, their history, and alerts."""
+        from recant.monitoring import Health
+
+        return Health(self.database, self.settings)
 
     def attribution(
         self,
@@ -205,7 +215,8 @@ class KnowledgeBase:
             "session": session,
             "agent": self.settings.agent if agent is None else agent,
         }
-        return self._searcher.search(query, filters=dict(filters or {}), **given)  # type: ignore[arg-type]
+        with self._activity.timed("search"):
+            return self._searcher.search(query, filters=dict(filters or {}), **given)  # type: ignore[arg-type]
 
     def search_many(self, queries: Iterable[str], *, mode: str = "semantic", **options: Any) -> Iterator[SearchResult]:
         """The same for one query after another, over one connection; `options` as for search."""
@@ -213,7 +224,7 @@ class KnowledgeBase:
         collection = self._named(options.pop("collection", None))
         options["as_of"] = self._as_of(options.get("as_of"))
         options.setdefault("agent", self.settings.agent)
-        return self._searcher.search_batch(queries, collection=collection, **options)
+        return self._activity.counted("search", self._searcher.search_batch(queries, collection=collection, **options))
 
     def log(self, selector: Selector | None = None, *, limit: int = 50) -> list[Operation]:
         """Operations, newest first; control, open and aborted ones too."""
@@ -446,6 +457,12 @@ class KnowledgeBase:
             device=self.settings.device,
             mode=self.settings.embedder,
         )
+
+    @cached_property
+    def _activity(self) -> ActivityRecorder:
+        from recant.monitoring import ActivityRecorder
+
+        return ActivityRecorder(self.database)
 
     @cached_property
     def _searcher(self) -> Searcher:

@@ -77,6 +77,8 @@ def test_every_task_is_tried_again(dag_bag):
         ("propose_rollbacks", {"feedback_window_hours": 0}, "feedback_window_hours"),
         ("propose_rollbacks", {"least_negative": 0}, "least_negative"),
         ("propose_rollbacks", {"least_agents": 0}, "least_agents"),
+        ("monitor_health", {"rules": "alerts.yml"}, "rules"),
+        ("monitor_health", {"emails": ["nobody"]}, "emails"),
     ],
 )
 def test_a_bad_value_is_refused_before_anything_runs(api, known_dags, dag_id, conf, complaint):
@@ -100,6 +102,10 @@ def test_a_bad_value_is_refused_before_anything_runs(api, known_dags, dag_id, co
         ("rollback_knowledge", {"runs": ["manual__2026-11-20", ""], "operations": [12], "agents": []}),
         ("rollback_knowledge", {"plan": "0192f0c1-0000-7000-8000-000000000000"}),
         ("propose_rollbacks", {}),
+        (
+            "monitor_health",
+            {"emails": ["ops@example.org", ""], "slack_channel": "#ops", "rules": "/etc/recant/alerts.yml"},
+        ),
         ("propose_rollbacks", {"suite": "/etc/recant/rules.yml", "collection": "docs", "least_negative": 3}),
         ("rollback_knowledge", {"runs": ["manual__2026-11-20"], "since": "2026-11-20T08:00:00Z", "policy": "cascade"}),
     ],

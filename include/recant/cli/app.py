@@ -15,6 +15,7 @@ from recant.cli import (
     holds,
     knowledge,
     lineage,
+    monitoring,
     plan,
     proposals,
     services,
@@ -85,6 +86,7 @@ app.add_typer(blocks.app, name="block", rich_help_panel=UNDO)
 app.add_typer(lineage.app, name="lineage", rich_help_panel=HISTORY)
 app.add_typer(storage.tag_commands, name="tag", rich_help_panel=STORAGE)
 app.add_typer(plan.app, name="plan", rich_help_panel=UNDO)
+app.add_typer(monitoring.app, name="metrics", rich_help_panel=SERVICES)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -62,16 +62,20 @@ def down(json: JsonFlag = False) -> None:
 def status(json: JsonFlag = False) -> None:
     """What runs, where, since when; ends with 3 when the database can't be reached."""
     from recant import installation
+    from recant.cli.monitoring import health_summary, show_health
 
     output, configuration = Output(json), settings()
     parts = installation.status(configuration)
     database = _database_state(configuration)
+    health = health_summary(configuration) if database["reachable"] else None
     if json:
-        output.document({"home": str(configuration.home), "database": database, "parts": parts})
+        output.document({"home": str(configuration.home), "database": database, "parts": parts, "health": health})
     else:
         columns = ["part", "state", "pid", "up for", "address"]
         output.table(columns, [_part_row(name, part) for name, part in parts.items()])
         output.print(_database_sentence(database))
+        if health:
+            show_health(output, health)
     if not database["reachable"]:
         raise typer.Exit(DatabaseUnreachable.exit_code)
 

@@ -2,11 +2,13 @@
 
 The index answers well while a fair part of what is near is seen (0.98 recall with 90% withdrawn). Where it leaves too
 few, because a filter, a small collection or a withdrawn flood stands between, comparing all is both exact and quicker.
+Tending takes out of the index what nothing that is seen needs (recant.upkeep); while something that is seen may be outside,
+everything is compared.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from recant.search.scope import Scope
@@ -47,6 +49,10 @@ class Neighbourhood:
     filter_parameters: dict[str, Any]
     large_from: dict[int, int]
     """The position from which on a collection is known to be large; it stays so. Kept by the caller between searches."""
+    settled: dict[int, tuple[tuple[int, int, int], bool]] = field(default_factory=dict)
+    """Whether a collection's index held all that was seen, and when: that stands until a control operation is published or
+    the index is tended. Kept by the caller between searches.
+    """
     _by_index: bool | None = None
 
     def nearest(self, vector: Any, candidates: int, shown: int) -> list[Row]:
@@ -82,7 +88,7 @@ class Neighbourhood:
         return self._run("search_exact", vector, candidates, shown, prepare=False, heads=self._heads)
 
     def _suits_index(self) -> bool:
-        if not self.scope.has_index or not self._is_large():
+        if not self.scope.has_index or not self._is_large() or not self._is_settled():
             return False
         return not self.filters or self._count_matches() >= EXACT_BELOW
 
@@ -94,6 +100,26 @@ class Neighbourhood:
             return False
         self.large_from[collection] = position
         return True
+
+    def _is_settled(self) -> bool:
+        """Whether the index holds all that this scope could show. A session's own open writes it always does; what was
+        seen at an earlier position it needn't.
+        """
+        scope = self.scope
+        if not scope.has_outside:
+            return True
+        if scope.visibility == "as_of":
+            return False
+        if scope.control_position <= scope.tended_position:
+            return True
+        when = (scope.control_position, scope.tended_position, scope.generation)
+        known = self.settled.get(scope.collection_id)
+        if known is None or known[0] != when:
+            statement = _SQL["is_settled"].format(visible=_SQL["visible_latest"])
+            given = {"tended_position": scope.tended_position, "collection_id": scope.collection_id}
+            row = self.connection.execute(statement, given, prepare=False).fetchone()
+            known = self.settled[scope.collection_id] = (when, bool(row and row["settled"]))
+        return known[1]
 
     def _count_matches(self) -> int:
         self.connection.execute(_SQL["prepare_exact_search"], prepare=True)

@@ -28,6 +28,13 @@ class Scope:
     """The session's open operations."""
     has_index: bool
     has_quality: bool
+    has_outside: bool
+    """Whether the space has embeddings that its index doesn't hold: what nothing that was seen needed, when it was tended."""
+    tended_position: int
+    control_position: int
+    """Of the last control operation: one after the tending may show again what is outside the index."""
+    generation: int
+    """Rises with each share that is taken out."""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -55,7 +62,8 @@ def read_scope(connection: Connection, collection: str, *, as_of: int | None, se
     return Scope(
         collection=collection, collection_id=row["collection_id"], space_id=row["space_id"], dimensions=row["dimensions"],
         position=row["position"] if as_of is None else as_of, visibility=visibility, own=tuple(row["own"]),
-        has_index=row["has_index"], has_quality=row["has_quality"],
+        has_index=row["has_index"], has_quality=row["has_quality"], has_outside=row["has_outside"],
+        tended_position=row["tended_position"], control_position=row["control_position"], generation=row["generation"],
     )  # fmt: skip
 
 

@@ -12,8 +12,10 @@ SELECT c.id AS collection_id, c.space_id, s.dimensions,
   coalesce((SELECT max(o.position) FROM operation o), 0) AS position,
   EXISTS (SELECT FROM chunk_quality) AS has_quality,
   coalesce((SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass('recant.embedding_vector_' || c.space_id)), false) AS has_index,
+  coalesce(x.outside, 0) > 0 AS has_outside, coalesce(x.tended_position, 0) AS tended_position, coalesce(x.generation, 0) AS generation,
+  coalesce((SELECT max(k.position) FROM operation k WHERE k.control), 0) AS control_position,
   ARRAY(SELECT o.id FROM operation o WHERE o.session = %(session)s::text AND o.life = 'open' AND o.collection_id = c.id ORDER BY o.id) AS own
-FROM collection c JOIN embedding_space s ON s.id = c.space_id
+FROM collection c JOIN embedding_space s ON s.id = c.space_id LEFT JOIN vector_index x ON x.space_id = c.space_id
 WHERE c.name = %(collection)s::text
 
 
@@ -36,6 +38,23 @@ SELECT coalesce(sum(t.chunk_count), 0)::bigint AS chunks FROM (
   LIMIT {limit}) t
 
 
+-- name: is_settled
+-- Whether nothing that is seen is outside the vector index. Only a control operation since the last tending can have shown
+-- something that is: of the records that those touched, the versions seen now are looked at.
+SELECT NOT EXISTS (
+  SELECT FROM (
+    SELECT v.record_id FROM operation k JOIN visibility_history h ON h.from_position = k.position JOIN version v ON v.operation_id = h.operation_id
+    WHERE k.control AND k.position > %(tended_position)s
+    UNION
+    SELECT h.record_id FROM operation k JOIN record_visibility_history h ON h.from_position = k.position
+    WHERE k.control AND k.position > %(tended_position)s) touched
+  JOIN record r ON r.id = touched.record_id AND r.collection_id = %(collection_id)s
+  JOIN version v ON v.record_id = r.id
+  JOIN chunk c ON c.version_id = v.version_id
+  JOIN embedding e ON e.id = c.embedding_id AND NOT e.indexed
+  WHERE {visible}) AS settled
+
+
 -- name: prepare_index_search
 -- One plan for all, made once: planning each time is the larger half of what versions cost a search.
 SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('hnsw.iterative_scan', 'strict_order', true),
@@ -56,7 +75,7 @@ WITH near AS MATERIALIZED (
   SELECT e.distance, h.*
   FROM (
     SELECT x.id, x.vector::halfvec({dimensions}) <#> %(vector)s AS distance FROM embedding x
-    WHERE x.space_id = {space_id} ORDER BY x.vector::halfvec({dimensions}) <#> %(vector)s LIMIT {reach}) e
+    WHERE x.space_id = {space_id} AND x.indexed ORDER BY x.vector::halfvec({dimensions}) <#> %(vector)s LIMIT {reach}) e
   CROSS JOIN LATERAL (
     SELECT c.id AS chunk_id, v.version_id, v.record_id, v.operation_id
     FROM chunk c JOIN version v ON v.version_id = c.version_id{documents}

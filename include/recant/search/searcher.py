@@ -35,6 +35,7 @@ class Searcher:
         self._database = database
         self._embed_query = embed_query
         self._large_from: dict[int, int] = {}
+        self._settled: dict[int, tuple[tuple[int, int, int], bool]] = {}
 
     def search(
         self, query: str | None, *, vector: NDArray[np.floating[Any]] | None = None, collection: str, limit: int = 10,
@@ -90,7 +91,7 @@ class Searcher:
         condition: tuple[str, dict[str, Any]],
     ) -> Neighbourhood:  # fmt: skip
         scope = read_scope(connection, collection, as_of=as_of, session=session)
-        return Neighbourhood(connection, scope, *condition, self._large_from)
+        return Neighbourhood(connection, scope, *condition, self._large_from, self._settled)
 
     def _answer(
         self, around: Neighbourhood, query: str | None, vector: NDArray[np.float32], limit: int
