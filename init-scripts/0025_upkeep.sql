@@ -114,7 +114,6 @@ END $$;
 ALTER TABLE embedding ADD COLUMN indexed boolean NOT NULL DEFAULT true;
 COMMENT ON COLUMN embedding.indexed IS 'Whether the vector index of its space holds it.';
 CREATE INDEX embedding_outside ON embedding (space_id, id) WHERE NOT indexed;
-CREATE INDEX operation_control ON operation (position) WHERE control;
 
 CREATE TABLE vector_index (
   space_id        integer PRIMARY KEY REFERENCES embedding_space,
