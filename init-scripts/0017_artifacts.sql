@@ -119,14 +119,22 @@ COMMENT ON VIEW artifact_state IS 'current; stale: holds what is hidden now, or 
 CREATE FUNCTION record_artifact(
   p_batch bigint, p_kind text, p_path text, p_format text, p_collection text, p_first_position bigint, p_position bigint,
   p_read_position bigint, p_scope jsonb, p_sha256 bytea, p_size_bytes bigint, p_files jsonb) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
+DECLARE
+  held integer := (SELECT id FROM collection WHERE name = p_collection);
+  recorded bigint;
+BEGIN
+  IF held IS NULL AND p_collection IS NOT NULL THEN
+    RAISE EXCEPTION 'there is no collection "%"', p_collection USING ERRCODE = 'RC009';
+  END IF;
   INSERT INTO artifact (operation_id, batch_id, kind, path, format, collection_id, first_position, position, read_position, scope, sha256,
                         size_bytes, files)
-  SELECT b.operation_id, b.id, p_kind, p_path, p_format, (SELECT id FROM collection WHERE name = p_collection), p_first_position, p_position,
-         p_read_position, p_scope, p_sha256, p_size_bytes, p_files
+  SELECT b.operation_id, b.id, p_kind, p_path, p_format, held, p_first_position, p_position, p_read_position, p_scope, p_sha256, p_size_bytes,
+         p_files
   FROM batch b WHERE b.id = p_batch
-  RETURNING id
-$$;
+  RETURNING id INTO recorded;
+  RETURN recorded;
+END $$;
 
 CREATE FUNCTION remove_artifact(p_artifact bigint, p_by text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$

@@ -42,7 +42,8 @@ class Artifacts:
         """Records what an open operation's batch made; it is there for others once the operation is published.
 
         `position` is what the file holds the state of, `read_position` the last position when it was read (in one snapshot
-        with the content). A retried batch forgets what its earlier attempt recorded. Raises StaleBatch, OperationClosed.
+        with the content). A retried batch forgets what its earlier attempt recorded. Raises StaleBatch, OperationClosed,
+        UnknownCollection.
         """
         given = {
             "batch_id": batch_id,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import recant
 from recant import Selector
 from recant.artifacts import ArtifactFile
-from recant.errors import OperationClosed, RecantError, StaleBatch, UsageError
+from recant.errors import OperationClosed, RecantError, StaleBatch, UnknownCollection, UsageError
 from recant.oplog import Attribution
 from recant.settings import read_settings
 from tests.integration.library import Library
@@ -208,6 +208,12 @@ def test_the_blast_radius_names_it(kb, library):
     assert kb.artifacts.get(artifact_id).state == "stale"
 
 
+def test_a_collection_that_is_not_there(kb):
+    """It is no file of all collections."""
+    with pytest.raises(UnknownCollection, match="nowhere"):
+        made(kb, collection="nowhere")
+
+
 def test_unknown_state(kb):
     """A state that there isn't is an error that names those that there are."""
     with pytest.raises(UsageError, match="current"):
@@ -246,6 +252,7 @@ def test_stale_says_what_the_content_says(kb, steps):
     library = Library(
         kb.database, name=f"random-{hashlib.sha256(repr(steps).encode()).hexdigest()[:12]}-{kb.position()}"
     )
+    assert library.collection.id
     files: list[tuple[int, int, dict[str, str]]] = []
     for number, step in enumerate(steps):
         with contextlib.suppress(RecantError):
