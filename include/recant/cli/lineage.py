@@ -1,4 +1,7 @@
-"""`lineage status`: what each destination of lineage events has been given, and what it is still owed."""
+"""`lineage status`: what each destination of lineage events has been given, and what it is still owed.
+
+`lineage show` and `lineage failure` are in `traces`.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,17 @@ from typing import Any
 
 import typer
 
-from recant.cli.flags import JsonFlag
+from recant.cli import traces
+from recant.cli.flags import JsonFlag, with_flag_groups
 from recant.cli.output import Output
 from recant.cli.services import settings
 
-app = typer.Typer(help="Delivery of lineage events.")
+app = typer.Typer(help="Lineage: what was built on what, and its events.")
 
 
 @app.callback()
 def _lineage() -> None:
-    """Delivery of lineage events."""
+    """What was built on what, and where lineage events are delivered."""
 
 
 @app.command("status")
@@ -33,6 +37,10 @@ def status(json: JsonFlag = False) -> None:
         output.table(["destination", "delivered#", "pending#", "dead#", "oldest", "last error"], [*map(_row, found)])
     else:
         output.print("No destination yet: `recant up` starts the relay, which makes its destinations known.")
+
+
+app.command("show")(with_flag_groups(traces.show))
+app.command("failure")(with_flag_groups(traces.failure))
 
 
 def _row(destination: dict[str, Any]) -> list[object]:

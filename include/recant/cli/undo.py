@@ -14,6 +14,7 @@ import typer
 
 from recant.cli.flags import JsonFlag
 from recant.cli.output import Output
+from recant.cli.pictures import Drawing
 from recant.cli.plans import show_blast_radius, show_plan, show_rollback
 from recant.cli.selectors import Selection
 from recant.cli.services import settings
@@ -58,18 +59,22 @@ HopsFlag = Annotated[
 ]
 
 
-def blast_radius(selection: Selection, possible_hops: HopsFlag = 1, json: JsonFlag = False) -> None:
+def blast_radius(selection: Selection, drawing: Drawing, possible_hops: HopsFlag = 1, json: JsonFlag = False) -> None:
     """Show what taking these operations back would touch. Changes nothing."""
     import recant
 
-    output, selector = Output(json), selection.required()
+    output, selector, form = Output(json), selection.required(), drawing.form(as_json=json)
     remark(output, selection)
     with recant.connect(settings=settings()) as kb:
-        radius = kb.blast_radius(selector, possible_hops=possible_hops).to_dict()
+        radius = kb.blast_radius(selector, possible_hops=possible_hops)
     if json:
-        output.document(radius)
+        output.document(radius.to_dict())
+    elif form:
+        from recant.rollback.picture import blast_radius_picture
+
+        drawing.write(output, blast_radius_picture(radius), form)
     else:
-        show_blast_radius(output, radius)
+        show_blast_radius(output, radius.to_dict())
 
 
 def rollback(
