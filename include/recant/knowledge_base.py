@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from recant.feedback import FeedbackReceipt
     from recant.ingestion.pipeline import Ingestion, Progress
     from recant.ingestion.request import IngestReport
+    from recant.lineage import Deliveries
     from recant.proposals import Proposal, Proposals
     from recant.quality import AuditReport
     from recant.rollback import BlastRadius, Plan, Rollback, RollbackReport, VerifyReport
@@ -98,6 +99,13 @@ class KnowledgeBase:
         from recant.storage import Storage
 
         return Storage(self.database, self.settings)
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        """Lineage events: what each destination has had and is owed, delivering again, exporting."""
+        from recant.lineage import Deliveries
+
+        return Deliveries(self.database, self.settings)
 
     @cached_property
     def proposals(self) -> Proposals:

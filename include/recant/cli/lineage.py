@@ -1,42 +1,19 @@
-"""`lineage status`: what each destination of lineage events has been given, and what it is still owed."""
+"""The commands of `recant lineage`; what they do is in `deliveries`."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import typer
 
-from recant.cli.flags import JsonFlag
-from recant.cli.output import Output
-from recant.cli.services import settings
+from recant.cli import deliveries
 
-app = typer.Typer(help="Delivery of lineage events.")
+app = typer.Typer(help="Lineage: its events, and where they are delivered.")
 
 
 @app.callback()
 def _lineage() -> None:
-    """Delivery of lineage events."""
+    """Lineage: its events, and where they are delivered."""
 
 
-@app.command("status")
-def status(json: JsonFlag = False) -> None:
-    """How many events each destination has, is owed, and will never take."""
-    import recant
-    from recant.lineage import lineage_status
-
-    output = Output(json)
-    with recant.connect(settings=settings()) as kb:
-        found = lineage_status(kb.database)
-    if json:
-        output.document({"destinations": found})
-    elif found:
-        output.table(["destination", "delivered#", "pending#", "dead#", "oldest", "last error"], [*map(_row, found)])
-    else:
-        output.print("No destination yet: `recant up` starts the relay, which makes its destinations known.")
-
-
-def _row(destination: dict[str, Any]) -> list[object]:
-    oldest = destination["oldest_pending_seconds"]
-    waiting = None if oldest is None else f"{oldest:.0f} s"
-    counts = (destination[name] for name in ("delivered", "pending", "dead"))
-    return [destination["destination"], *counts, waiting, destination["last_error"]]
+app.command("status")(deliveries.status)
+app.command("replay")(deliveries.replay)
+app.command("export")(deliveries.export)
