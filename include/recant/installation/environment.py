@@ -38,6 +38,7 @@ def settings_environment(settings: Settings) -> dict[str, str]:
         "RECANT_POSTGRES_PORT": settings.postgres_port,
         "RECANT_AIRFLOW_PORT": settings.airflow_port,
         "MARQUEZ_URL": settings.marquez_url,
+        "MARQUEZ_JAR": settings.marquez_jar,
         "RECANT_LINEAGE_NAMESPACE": settings.lineage_namespace,
         "RECANT_PLAN_HOURS": settings.plan_hours,
         "RECANT_AUTO_ROLLBACK": settings.auto_rollback,

@@ -11,6 +11,8 @@ from typing import Protocol
 
 import httpx
 
+from recant.lineage.naming import MARQUEZ_PATH, marquez_place
+
 CONNECT_TIMEOUT_SECONDS = 2.0
 ANSWER_TIMEOUT_SECONDS = 60.0
 """Nothing waits for the relay, and an event that a slow server takes in the end needn't be sent again."""
@@ -18,7 +20,6 @@ MARQUEZ_CONNECTIONS = 4
 """Marquez takes 39 events a second one after the other and about 70 over four connections; more bring nothing."""
 ABOUT_THE_ADDRESS = (401, 403, 404, 405, 407, 408, 429)
 """Refusals that say nothing of the event: a missing login, a wrong path, a proxy's answer, too many requests."""
-MARQUEZ_PATH = "/api/v1/lineage"
 
 
 class NotDelivered(Exception):
@@ -122,10 +123,9 @@ class MarquezDestination:
     events_at_once = 1
 
     def __init__(self, url: str, *, identity: str | None = None, connections: int = MARQUEZ_CONNECTIONS) -> None:
-        base = url.rstrip("/").removesuffix(MARQUEZ_PATH)
-        self.address = base + MARQUEZ_PATH
+        self.address = url.rstrip("/").removesuffix(MARQUEZ_PATH) + MARQUEZ_PATH
         self.connections = connections
-        self.identity: str | None = identity or without_credentials(base)
+        self.identity: str | None = identity or marquez_place(url)
         timeout = httpx.Timeout(ANSWER_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
         self._client = httpx.Client(timeout=timeout, limits=limits, headers={"Content-Type": "application/json"})
@@ -152,19 +152,6 @@ def _require_taken(response: httpx.Response) -> None:
     if 400 <= code < 500 and code not in ABOUT_THE_ADDRESS:
         raise NeverDeliverable(reason)
     raise NotDelivered(reason, whole_destination=code < 500)
-
-
-def without_credentials(url: str) -> str:
-    """An address that can be shown.
-
-    >>> without_credentials("http://me:secret@marquez:5000")
-    'http://marquez:5000'
-    """
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return url.rpartition("@")[2]
-    authority, slash, path = rest.partition("/")
-    return f"{scheme.lower()}://{authority.rpartition('@')[2].lower()}{slash}{path}"
 
 
 def _reason(error: Exception) -> str:
