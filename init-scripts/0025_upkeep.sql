@@ -47,8 +47,6 @@ CREATE UNIQUE INDEX alert_standing ON alert (rule, series) WHERE resolved_at IS 
 CREATE INDEX alert_resolved ON alert (resolved_at) WHERE resolved_at IS NOT NULL;
 
 CREATE INDEX operation_aborted ON operation (closed_at) WHERE life = 'aborted';
-CREATE INDEX operation_collection ON operation (collection_id, position) WHERE position IS NOT NULL;
-CREATE INDEX lineage_delivery_dead ON lineage_delivery (destination) WHERE state = 'dead';
 
 -- What a process counted within a minute is added up. Nobody waits for the disk because of it.
 CREATE FUNCTION record_activity(p_what text, p_minute timestamptz, p_calls bigint, p_seconds double precision, p_buckets bigint[]) RETURNS void

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from recant.feedback import FeedbackReceipt
     from recant.ingestion.pipeline import Ingestion, Progress
     from recant.ingestion.request import IngestReport
+    from recant.lineage import Deliveries
     from recant.lineage.answers import Lineage
     from recant.monitoring import ActivityRecorder, Health
     from recant.proposals import Proposal, Proposals
@@ -110,6 +111,13 @@ class KnowledgeBase:
         from recant.storage import Storage
 
         return Storage(self.database, self.settings)
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        """Lineage events: what each destination has had and is owed, delivering again, exporting."""
+        from recant.lineage import Deliveries
+
+        return Deliveries(self.database, self.settings)
 
     @cached_property
     def proposals(self) -> Proposals:

@@ -44,6 +44,10 @@ class Settings:
     """Where lineage is delivered besides the file (`MARQUEZ_URL`)."""
     marquez_web_url: str | None = None
     """Marquez's web page, which answers of lineage link to (`MARQUEZ_WEB_URL`)."""
+    marquez_jar: Path | None = None
+    """Marquez' API as a jar, which `recant up` runs (`MARQUEZ_JAR`)."""
+    marquez_port: int | None = None
+    """Port of a Marquez that `recant up` runs (`RECANT_MARQUEZ_PORT`); None: 5000 or the next free one."""
     lineage_namespace: str = "recant"
     """OpenLineage job namespace, and the logical host in dataset names (`RECANT_LINEAGE_NAMESPACE`)."""
     plan_hours: int = 72
@@ -81,6 +85,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         airflow_port=_port(env, "RECANT_AIRFLOW_PORT"),
         marquez_url=env.get("MARQUEZ_URL") or None,
         marquez_web_url=env.get("MARQUEZ_WEB_URL") or None,
+        marquez_jar=Path(env["MARQUEZ_JAR"]).expanduser().absolute() if env.get("MARQUEZ_JAR") else None,
+        marquez_port=_port(env, "RECANT_MARQUEZ_PORT"),
         lineage_namespace=env.get("RECANT_LINEAGE_NAMESPACE") or "recant",
         plan_hours=_whole(env, "RECANT_PLAN_HOURS", 72),
         max_document_bytes=_whole(env, "RECANT_MAX_DOCUMENT_MB", 64) * 1024 * 1024,

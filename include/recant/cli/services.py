@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from recant.settings import Settings
 
 
+NO_MARQUEZ = "none: events wait; MARQUEZ_URL, or --marquez-jar FILE, attaches one with the whole history"
+
+
 def settings() -> Settings:
     """What the environment says. Raises UsageError naming the variable that can't be understood."""
     from recant.settings import read_settings
@@ -28,12 +33,18 @@ def settings() -> Settings:
 
 def up(
     airflow: Annotated[bool, typer.Option("--airflow/--no-airflow", help="With Airflow, or only the database.")] = True,
+    marquez_jar: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Run Marquez from this jar, on Java 17. Remembered. Default: MARQUEZ_JAR."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Start the database, the embedder, the lineage relay and Airflow; what runs already stays."""
     from recant import installation
 
     output, configuration = Output(json), settings()
+    if marquez_jar is not None:
+        configuration = replace(configuration, marquez_jar=marquez_jar.expanduser().absolute())
     with told(output, "Starting") as progress:
         started = installation.up(configuration, airflow=airflow, progress=progress)
     if json:
@@ -43,6 +54,7 @@ def up(
     if started.airflow_url:
         rows += [["Airflow", started.airflow_url], ["user", started.airflow_user]]
         rows += [["passwords in", str(started.airflow_passwords_file)]]
+    rows.append(["Marquez", started.marquez_url or NO_MARQUEZ])
     output.table(["part", "where"], rows)
 
 
@@ -130,6 +142,7 @@ def _up_document(started: Installation) -> dict[str, Any]:
         "home": str(started.home),
         "postgres": started.postgres_address,
         "airflow": airflow if started.airflow_url else None,
+        "marquez": started.marquez_url,
         "migrations": list(started.migrations),
     }
 

@@ -1,4 +1,4 @@
-"""The embedded server's databases and login roles: `recant` for the knowledge, `airflow` for Airflow's metadata."""
+"""The embedded server's databases and login roles: `recant` for the knowledge, `airflow` and `marquez` for theirs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ KNOWLEDGE = "recant"
 APPLICATION_ROLE = "recant_app"
 METADATA = "airflow"
 METADATA_ROLE = "airflow"
+MARQUEZ_DATABASE = "marquez"
+MARQUEZ_ROLE = "marquez"
 
 
 def prepare_knowledge(postgres: EmbeddedPostgres, scripts: Path) -> list[str]:
@@ -40,6 +42,18 @@ def prepare_metadata(postgres: EmbeddedPostgres) -> None:
         if not _exists(connection, "find_database", METADATA):
             connection.execute(queries["create_metadata_database"])
         connection.execute(queries["close_metadata_database"])
+
+
+def prepare_marquez(postgres: EmbeddedPostgres) -> None:
+    """Have Marquez' database, which its role owns: it makes its tables itself. It can't reach the knowledge."""
+    queries = load(__package__, "databases.sql")
+    with _administer(postgres) as connection:
+        if not _exists(connection, "find_role", MARQUEZ_ROLE):
+            connection.execute(queries["create_marquez_role"])
+        _set_password(connection, MARQUEZ_ROLE, postgres.password(MARQUEZ_ROLE))
+        if not _exists(connection, "find_database", MARQUEZ_DATABASE):
+            connection.execute(queries["create_marquez_database"])
+        connection.execute(queries["close_marquez_database"])
 
 
 def metadata_version(postgres: EmbeddedPostgres) -> str | None:

@@ -38,6 +38,18 @@ CREATE DATABASE airflow OWNER airflow
 -- Nobody but its owner connects: Airflow's connections and variables are there.
 REVOKE CONNECT, TEMPORARY ON DATABASE airflow FROM PUBLIC
 
+-- name: create_marquez_role
+-- The login of a Marquez that runs here; its pool is smaller.
+CREATE ROLE marquez LOGIN CONNECTION LIMIT 20
+
+-- name: create_marquez_database
+-- Owned by its role: the grants that Marquez ships with fail on PostgreSQL 15 and later.
+CREATE DATABASE marquez OWNER marquez
+
+-- name: close_marquez_database
+-- Nobody but its owner connects.
+REVOKE CONNECT, TEMPORARY ON DATABASE marquez FROM PUBLIC
+
 -- name: set_role_verifier
 -- ALTER ROLE takes no parameters, so the role and its verifier come through settings of the session.
 DO $$

@@ -16,6 +16,7 @@ from typing import Literal
 
 from recant.errors import RecantError
 from recant.installation import airflow as airflow_parts
+from recant.installation import marquez
 from recant.installation.airflow_api import AirflowUnreachable
 from recant.installation.databases import require_reachable
 from recant.installation.dsn import dsn_for
@@ -23,6 +24,7 @@ from recant.installation.home import Home
 from recant.installation.installation import status
 from recant.installation.ports import is_free
 from recant.installation.services import service_parts
+from recant.lineage.naming import marquez_place
 from recant.settings import Settings
 from recant.store import pending_migrations
 
@@ -53,6 +55,7 @@ def doctor(settings: Settings) -> list[Check]:
         _database,
         _schema,
         _dags,
+        _marquez,
     ]
     return [look(settings) for look in looks]
 
@@ -116,7 +119,7 @@ def _secrets(settings: Settings) -> Check:
 
 
 def _pid_files(settings: Settings) -> Check:
-    parts = [*service_parts(settings), *airflow_parts.parts(settings)]
+    parts = [*service_parts(settings), *marquez.parts(settings), *airflow_parts.parts(settings)]
     stale = [part.name for part in parts if part.pid_file.exists() and part.process() is None]
     if not stale:
         return Check("processes", "ok", f"{sum(part.process() is not None for part in parts)} running, none lost")
@@ -167,3 +170,20 @@ def _dags(settings: Settings) -> Check:
             "dags", "failed", f"{len(errors)} can't be imported: {shown}", "Mend the file; Airflow reads it again"
         )
     return Check("dags", "ok", f"{server.get('/dags')['total_entries']} imported")
+
+
+def _marquez(settings: Settings) -> Check:
+    """None is no fault. One of the installation's own that should run and doesn't is told by `processes`."""
+    if settings.marquez_url:
+        place = marquez_place(settings.marquez_url)
+        if marquez.is_healthy(place + "/api/v1/namespaces"):
+            return Check("marquez", "ok", f"answers at {place}")
+        return Check("marquez", "warning", f"{place} doesn't answer: lineage events wait", "Check MARQUEZ_URL")
+    running = status(settings).get(marquez.MARQUEZ, {"running": False, "address": None})
+    if not running["running"]:
+        return Check("marquez", "ok", "none: lineage events go to the file, and wait for a Marquez to be attached")
+    if marquez.is_healthy(running["address"] + marquez.HEALTH):
+        return Check("marquez", "ok", f"healthy at {running['address']}")
+    return Check(
+        "marquez", "failed", f"not well at {running['address']}", f"See {Home(settings.home).logs / 'marquez.log'}"
+    )

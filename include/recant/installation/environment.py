@@ -39,6 +39,7 @@ def settings_environment(settings: Settings) -> dict[str, str]:
         "RECANT_AIRFLOW_PORT": settings.airflow_port,
         "MARQUEZ_URL": settings.marquez_url,
         "MARQUEZ_WEB_URL": settings.marquez_web_url,
+        "MARQUEZ_JAR": settings.marquez_jar,
         "RECANT_LINEAGE_NAMESPACE": settings.lineage_namespace,
         "RECANT_PLAN_HOURS": settings.plan_hours,
         "RECANT_AUTO_ROLLBACK": settings.auto_rollback,

@@ -50,6 +50,11 @@ class Home:
         return self.root / "lineage"
 
     @property
+    def marquez(self) -> Path:
+        """Configuration of a Marquez that `recant up` runs, and which jar it is."""
+        return self.root / "marquez"
+
+    @property
     def certificates(self) -> Path:
         """What rollbacks from Airflow proved: one JSON and one Markdown file each."""
         return self.root / "certificates"

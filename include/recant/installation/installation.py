@@ -10,7 +10,7 @@ from typing import Any
 
 from recant.errors import OutOfSpace
 from recant.installation import airflow as airflow_parts
-from recant.installation import airflow_configuration
+from recant.installation import airflow_configuration, marquez
 from recant.installation.airflow_api import AirflowApi
 from recant.installation.databases import prepare_knowledge
 from recant.installation.dsn import dsn_for, embedded_postgres
@@ -20,6 +20,7 @@ from recant.installation.postgres import EmbeddedPostgres
 from recant.installation.process import end, stop_parts, strays
 from recant.installation.progress import Progress, silent
 from recant.installation.services import EMBEDDER, embedder_address, service_parts, start_services, stop_services
+from recant.lineage.naming import marquez_place
 from recant.settings import Settings
 from recant.store import migrate
 
@@ -40,6 +41,8 @@ class Installation:
     airflow_user: str | None
     airflow_passwords_file: Path | None
     """JSON object of user names and passwords, readable by the owner."""
+    marquez_url: str | None = None
+    """Where lineage goes besides the file; None: nowhere, events wait for a Marquez to be attached."""
     migrations: tuple[str, ...] = ()
     """SQL files that this start applied."""
 
@@ -58,12 +61,19 @@ def up(settings: Settings, *, airflow: bool = True, progress: Progress = silent)
     _require_space(home.root)
     home.prepare()
     with home.lock():
-        postgres = _start_postgres(settings, progress) if airflow or settings.dsn is None else None
+        jar = marquez.jar_of(settings, progress)
+        postgres = _start_postgres(settings, progress) if airflow or settings.dsn is None or jar else None
         migrations = _migrate(settings, postgres, progress)
+        if jar and postgres:
+            settings = marquez.start(settings, jar, postgres, progress)
+        else:
+            marquez.stop(settings)
         services = start_services(settings, progress)
         server = airflow_parts.start(settings, postgres, progress) if airflow and postgres else None
         for part in services:
             part.require_alive()
+        if jar:
+            marquez.wait_until_healthy(settings)
     return _describe(settings, postgres, server, migrations)
 
 
@@ -75,6 +85,7 @@ def down(settings: Settings, *, progress: Progress = silent) -> list[str]:
     with home.lock(timeout_seconds=60):
         stopped = stop_parts(airflow_parts.parts(settings))
         stopped += stop_services(settings)
+        stopped += marquez.stop(settings)
         left = strays(home.root)
         end(left, timeout_seconds=5)
         postgres = embedded_postgres(settings)
@@ -93,7 +104,8 @@ def status(settings: Settings) -> dict[str, dict[str, Any]]:
     found = {"postgres": _state(postgres.pid, postgres.started_at, address, postgres.log_file)}
     server = airflow_parts.api(settings)
     addresses = {EMBEDDER: embedder_address(settings), airflow_parts.API_SERVER: server.url if server else None}
-    for part in [*service_parts(settings), *airflow_parts.parts(settings)]:
+    addresses[marquez.MARQUEZ] = marquez.address(settings)
+    for part in [*service_parts(settings), *marquez.parts(settings), *airflow_parts.parts(settings)]:
         if process := part.process():
             state = _state(process.pid, process.create_time(), addresses.get(part.name), part.log_file)
         else:
@@ -152,5 +164,6 @@ def _describe(
         airflow_url=server.url if server else None,
         airflow_user=server.user if server else None,
         airflow_passwords_file=airflow_configuration.passwords_file(Home(settings.home)) if server else None,
+        marquez_url=marquez_place(settings.marquez_url) if settings.marquez_url else None,
         migrations=tuple(migrations),
     )

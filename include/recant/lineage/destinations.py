@@ -11,11 +11,15 @@ from typing import Protocol
 
 import httpx
 
+from recant.lineage.naming import MARQUEZ_PATH, marquez_place
+
 CONNECT_TIMEOUT_SECONDS = 2.0
-ANSWER_TIMEOUT_SECONDS = 5.0
+ANSWER_TIMEOUT_SECONDS = 60.0
+"""Nothing waits for the relay, and an event that a slow server takes in the end needn't be sent again."""
+MARQUEZ_CONNECTIONS = 4
+"""Marquez takes 39 events a second one after the other and about 70 over four connections; more bring nothing."""
 ABOUT_THE_ADDRESS = (401, 403, 404, 405, 407, 408, 429)
 """Refusals that say nothing of the event: a missing login, a wrong path, a proxy's answer, too many requests."""
-MARQUEZ_PATH = "/api/v1/lineage"
 
 
 class NotDelivered(Exception):
@@ -31,9 +35,14 @@ class NeverDeliverable(Exception):
 
 
 class Destination(Protocol):
-    """What takes events. One thread uses it."""
+    """What takes events."""
 
     name: str
+    """Its kind; the first of a kind is known by it."""
+    identity: str | None
+    """Which of its kind it is; None: there is only one. Another identity is owed the whole history."""
+    connections: int
+    """How many threads may `send` at once."""
     events_at_once: int
     """How many events one `send` takes; they succeed or fail together."""
 
@@ -51,6 +60,8 @@ class FileDestination:
     """
 
     name = "file"
+    identity: str | None = None
+    connections = 1
     events_at_once = 500
 
     def __init__(self, path: Path) -> None:
@@ -103,16 +114,21 @@ def _cut_unfinished_line(descriptor: int) -> int:
 
 
 class MarquezDestination:
-    """Marquez, or whatever answers to its `POST /api/v1/lineage`: one event a request, without retries of its own."""
+    """Marquez, or whatever answers to its `POST /api/v1/lineage`: one event a request, without retries of its own.
+
+    Several threads may use it. `identity` is the address without user and password, unless another is given.
+    """
 
     name = "marquez"
     events_at_once = 1
 
-    def __init__(self, url: str) -> None:
-        address = url.rstrip("/")
-        self.address = address if address.endswith(MARQUEZ_PATH) else address + MARQUEZ_PATH
+    def __init__(self, url: str, *, identity: str | None = None, connections: int = MARQUEZ_CONNECTIONS) -> None:
+        self.address = url.rstrip("/").removesuffix(MARQUEZ_PATH) + MARQUEZ_PATH
+        self.connections = connections
+        self.identity: str | None = identity or marquez_place(url)
         timeout = httpx.Timeout(ANSWER_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
-        self._client = httpx.Client(timeout=timeout, headers={"Content-Type": "application/json"})
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self._client = httpx.Client(timeout=timeout, limits=limits, headers={"Content-Type": "application/json"})
 
     def send(self, events: Sequence[bytes]) -> None:
         """Post each. Raises NotDelivered when it can't be reached or answers that it can't, else NeverDeliverable."""

@@ -1,4 +1,5 @@
-"""The facets of an operation's events, made from the log's rows. Those of the standard are OpenLineage's own classes.
+"""The run and job facets of an operation's events, made from the log's rows. Those of the standard are OpenLineage's own
+classes; those of datasets are in `dataset_facets`, what a rollback says of itself in `rollback_facets`.
 
 Every facet names its producer itself: the client's global producer belongs to whoever shares the process (Airflow).
 """
@@ -7,47 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import attr
 from openlineage.client.facet_v2 import (
-    DatasetFacet,
     JobFacet,
     RunFacet,
-    data_quality_assertions_dataset,
-    dataset_version_dataset,
     error_message_run,
     job_type_job,
     nominal_time_run,
     ownership_job,
     parent_run,
-    schema_dataset,
     source_code_location_job,
 )
 
 from recant.json_types import JSON
+from recant.lineage.producer import PRODUCER, SCHEMAS
+from recant.lineage.rollback_facets import blast_radius_facet, rollback_facet
 
-PRODUCER = "https://github.com/recant/recant"
-OPERATION_SCHEMA = (
-    "https://raw.githubusercontent.com/recant/recant/main/docs/reference/schemas/"
-    "recant_operation-1-0-0.json#/$defs/RecantOperationRunFacet"
-)
+OPERATION_SCHEMA = f"{SCHEMAS}recant_operation-1-0-0.json#/$defs/RecantOperationRunFacet"
 STATES = {"START": "open", "COMPLETE": "published", "ABORT": "aborted", "FAIL": "aborted"}
-SEVERITIES = {"critical": "error", "warning": "warn", "info": "info"}
-FIELDS = (
-    ("source", "text", "Steady name of the document: an absolute path, an address, dist:NAME"),
-    ("title", "text", "Title of the document"),
-    ("index", "integer", "Place of the chunk in its document, from 0"),
-    ("text", "text", "What is shown and stored"),
-    ("chunk_type", "text", "text, code, table, list or record"),
-    ("parent_headers", "text[]", "Headings above the chunk, outermost first"),
-    ("token_count", "integer", "Tokens of the embedded text, under the embedding model"),
-    ("attributes", "jsonb", "Free metadata"),
-)
-"""A collection as its readers know it: one row a chunk. The vector comes last, with its length in its type."""
 
 
 @attr.define(kw_only=True)
@@ -116,6 +99,8 @@ def run_facets(row: Mapping[str, Any]) -> dict[str, RunFacet]:
     context = row["context"]
     facets: dict[str, RunFacet | None] = {
         "recant_operation": operation_facet(row),
+        "recant_rollback": rollback_facet(row),
+        "recant_blast_radius": blast_radius_facet(row),
         "parent": parent_facet(context),
         "errorMessage": _error_message(row),
         "nominalTime": _nominal_time(context),
@@ -136,55 +121,6 @@ def job_facets(row: Mapping[str, Any]) -> dict[str, JobFacet]:
     if (source := _source_code(row["context"])) is not None:
         facets["sourceCodeLocation"] = source
     return facets
-
-
-def schema_facet(dimensions: int | None) -> schema_dataset.SchemaDatasetFacet:
-    """The columns of a collection, one row a chunk."""
-    vector = ("vector", f"halfvec({dimensions})" if dimensions else "halfvec", "Embedding, of unit length")
-    fields = [
-        schema_dataset.SchemaDatasetFacetFields(name=name, type=kind, description=text, ordinal_position=place)
-        for place, (name, kind, text) in enumerate([*FIELDS, vector], start=1)
-    ]
-    return schema_dataset.SchemaDatasetFacet(producer=PRODUCER, fields=fields)
-
-
-def version_facet(position: int) -> dataset_version_dataset.DatasetVersionDatasetFacet:
-    """A collection's version is the position in the log: what a search as of that position sees."""
-    return dataset_version_dataset.DatasetVersionDatasetFacet(producer=PRODUCER, datasetVersion=str(position))
-
-
-def assertions_facet(quality: Iterable[Iterable[Mapping[str, Any]]]) -> DatasetFacet | None:
-    """What the gate found, one assertion an expectation, summed over its batches; None when it didn't run.
-
-    The facet's class counts as an input's, but its schema asks for a producer and the assertions only, so that it is
-    valid on any dataset; on the output, in `facets`, Marquez shows it beside the data that it is about.
-    """
-    totals: dict[str, dict[str, Any]] = {}
-    for expectation in (expectation for batch in quality for expectation in batch or ()):
-        total = totals.setdefault(expectation["name"], {**expectation, "success": True, "checked": 0, "unexpected": 0})
-        total["success"] = total["success"] and expectation["success"]
-        total["checked"] += expectation["checked"]
-        total["unexpected"] += expectation["unexpected"]
-    assertions = [_assertion(total) for total in totals.values()]
-    if not assertions:
-        return None
-    facet: Any = data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(
-        producer=PRODUCER, assertions=assertions
-    )
-    return facet  # type: ignore[no-any-return]
-
-
-def _assertion(total: Mapping[str, Any]) -> data_quality_assertions_dataset.Assertion:
-    return data_quality_assertions_dataset.Assertion(
-        assertion=total["expectation"],
-        success=total["success"],
-        column=total.get("field"),
-        severity=SEVERITIES[total["severity"]],
-        name=total["name"],
-        description=total.get("description"),
-        actual=f"{total['unexpected']} of {total['checked']} rows unexpected",
-        params=None,
-    )
 
 
 def _error_message(row: Mapping[str, Any]) -> error_message_run.ErrorMessageRunFacet | None:

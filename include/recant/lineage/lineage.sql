@@ -1,22 +1,27 @@
--- name: register_destination
--- Makes a destination known; a new one is owed the whole history. Returns how many events that is.
-SELECT register_lineage_destination(%(destination)s) AS owed;
+-- name: attach_destination
+-- Makes a receiver known, or wanted again; the name that it is known by.
+SELECT attach_lineage_destination(%(kind)s, %(address)s) AS name;
 
--- name: find_destinations
--- Which of these destinations are known already.
-SELECT name FROM lineage_destination WHERE name = ANY (%(destinations)s);
+-- name: detach_destinations
+-- Nothing more is put down for destinations that aren't among these.
+SELECT detach_lineage_destinations(%(keep)s);
+
+-- name: fill_destination
+-- Puts down for a destination what isn't yet, in a transaction after the one that attached it. True when nothing is missing.
+SELECT fill_lineage_destination(%(destination)s) AS complete;
 
 -- name: due_deliveries
--- What a destination may be sent now, oldest first. An event waits while an earlier one of its operation has to.
+-- What a destination may be sent now, oldest first. An event waits while an earlier one of its operation has to, or isn't put
+-- down for the destination yet.
 SELECT d.event_id, d.attempts, e.operation_id
 FROM lineage_delivery d
 JOIN lineage_event e ON e.id = d.event_id
 WHERE d.destination = %(destination)s AND d.state = 'pending' AND d.next_attempt_at <= clock_timestamp()
   AND NOT EXISTS (
     SELECT FROM lineage_event earlier
-    JOIN lineage_delivery waiting ON waiting.event_id = earlier.id AND waiting.destination = d.destination
+    LEFT JOIN lineage_delivery waiting ON waiting.event_id = earlier.id AND waiting.destination = d.destination
     WHERE earlier.operation_id = e.operation_id AND earlier.id < e.id
-      AND waiting.state = 'pending' AND waiting.next_attempt_at > clock_timestamp())
+      AND (waiting.event_id IS NULL OR waiting.state = 'pending' AND waiting.next_attempt_at > clock_timestamp()))
 ORDER BY d.event_id
 LIMIT %(at_most)s;
 
@@ -27,11 +32,14 @@ FROM lineage_delivery
 WHERE destination = %(destination)s AND state = 'pending';
 
 -- name: read_events
--- Everything that an event's rendering needs, from the log alone.
+-- Everything that an event's rendering needs, from the log alone: of what may still change nothing.
 SELECT e.id AS event_id, e.event_type, e.event_time,
-       o.id AS operation_id, o.position, o.kind, o.agent, o.session, o.run_id, o.lineage_run_id::text AS lineage_run_id,
-       o.message, o.reason, o.counts, o.context, c.name AS collection,
-       coalesce(datasets.rows, '[]') AS datasets, coalesce(checks.rows, '[]') AS quality, coalesce(verdicts.rows, '[]') AS verdicts
+       o.id AS operation_id, o.position, o.base_position, o.kind, o.control, o.agent, o.session, o.run_id,
+       o.lineage_run_id::text AS lineage_run_id, o.message, o.reason, o.counts, o.context, o.parameters, c.name AS collection,
+       coalesce(o.position = (SELECT min(x.position) FROM operation x WHERE x.collection_id = o.collection_id), false)
+         AS first_of_collection,
+       coalesce(datasets.rows, '[]') AS datasets, coalesce(checks.rows, '[]') AS quality,
+       coalesce(verdicts.rows, '[]') AS verdicts, coalesce(record_verdicts.rows, '[]') AS record_verdicts, plan.found AS plan
 FROM lineage_event e
 JOIN operation o ON o.id = e.operation_id
 LEFT JOIN collection c ON c.id = o.collection_id
@@ -52,6 +60,22 @@ LEFT JOIN LATERAL (
   FROM verdict v JOIN operation target ON target.id = v.operation_id
   WHERE v.control_id = o.id
 ) verdicts ON o.control AND e.event_type <> 'START'
+LEFT JOIN LATERAL (
+  SELECT jsonb_agg(jsonb_build_object('operation_id', v.id, 'run_id', v.lineage_run_id, 'shows', v.shows, 'records', v.records)
+                   ORDER BY v.id, v.shows) AS rows
+  FROM (SELECT target.id, target.lineage_run_id, r.shows, count(*) AS records
+        FROM record_verdict r JOIN operation target ON target.id = r.operation_id
+        WHERE r.control_id = o.id GROUP BY target.id, r.shows) v
+) record_verdicts ON o.control AND e.event_type <> 'START'
+LEFT JOIN LATERAL (
+  SELECT jsonb_build_object(
+    'planned_by', p.agent, 'approved_at', to_char(p.approved_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    'position', p.position, 'blast_radius', p.report -> 'blast_radius' #- '{operations}' #- '{sample}',
+    'operations', (SELECT coalesce(jsonb_object_agg(a.relation, a.operations), '{}')
+                   FROM (SELECT x ->> 'relation' AS relation, count(*) AS operations
+                         FROM jsonb_array_elements(p.report -> 'blast_radius' -> 'operations') x GROUP BY 1) a)) AS found
+  FROM rollback_plan p WHERE p.applied_as = o.id
+) plan ON o.control AND e.event_type <> 'START'
 WHERE e.id = ANY (%(events)s)
 ORDER BY e.id;
 
@@ -79,14 +103,67 @@ LISTEN recant_lineage;
 
 -- name: lineage_status
 -- What each destination has had and is still owed.
-SELECT n.name AS destination,
-       count(*) FILTER (WHERE d.state = 'pending') AS pending,
-       count(*) FILTER (WHERE d.state = 'delivered') AS delivered,
-       count(*) FILTER (WHERE d.state = 'dead') AS dead,
-       extract(epoch FROM clock_timestamp() - min(e.event_time) FILTER (WHERE d.state = 'pending'))::float8 AS oldest_pending_seconds,
-       (array_agg(d.error ORDER BY d.event_id DESC) FILTER (WHERE d.error IS NOT NULL))[1] AS last_error
+SELECT n.name AS destination, n.address, n.attached, n.filled,
+       waiting.pending, had.delivered, gone.dead, waiting.failing,
+       waiting.oldest_pending_seconds, waiting.next_attempt_seconds, had.last_delivered_at, last.error AS last_error
 FROM lineage_destination n
-LEFT JOIN lineage_delivery d ON d.destination = n.name
-LEFT JOIN lineage_event e ON e.id = d.event_id
-GROUP BY n.name
+CROSS JOIN LATERAL (
+  SELECT count(*) AS pending, count(*) FILTER (WHERE d.attempts > 0) AS failing,
+         extract(epoch FROM clock_timestamp() - min(e.event_time))::float8 AS oldest_pending_seconds,
+         extract(epoch FROM min(d.next_attempt_at) - clock_timestamp())::float8 AS next_attempt_seconds
+  FROM lineage_delivery d JOIN lineage_event e ON e.id = d.event_id
+  WHERE d.destination = n.name AND d.state = 'pending'
+) waiting
+CROSS JOIN LATERAL (
+  SELECT count(*) AS delivered, max(d.delivered_at) AS last_delivered_at
+  FROM lineage_delivery d WHERE d.destination = n.name AND d.state = 'delivered'
+) had
+CROSS JOIN LATERAL (
+  SELECT count(*) AS dead FROM lineage_delivery d WHERE d.destination = n.name AND d.state = 'dead'
+) gone
+LEFT JOIN LATERAL (
+  SELECT d.error FROM lineage_delivery d
+  WHERE d.destination = n.name AND d.state IN ('pending', 'dead') AND d.error IS NOT NULL ORDER BY d.event_id DESC LIMIT 1
+) last ON true
 ORDER BY n.name;
+
+-- name: relay_at_work
+-- Whether a relay holds its lock on this database.
+SELECT EXISTS (
+  SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = 7241170 AND objid = 1 AND objsubid = 2 AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS running;
+
+-- name: find_dead
+-- What was given up, oldest first, and why.
+SELECT d.destination, d.event_id, e.operation_id, e.event_type, o.kind, o.agent, o.lineage_run_id::text AS run_id, d.attempts, d.error
+FROM lineage_delivery d JOIN lineage_event e ON e.id = d.event_id JOIN operation o ON o.id = e.operation_id
+WHERE d.state = 'dead'
+ORDER BY d.event_id, d.destination
+LIMIT %(at_most)s;
+
+-- name: replay
+-- Owed once more, from now on: what was given up, an operation's or a run's events, or everything. One row a destination.
+WITH again AS (
+  UPDATE lineage_delivery d SET state = 'pending', attempts = 0, next_attempt_at = clock_timestamp(), delivered_at = NULL, error = NULL
+  FROM lineage_event e JOIN operation o ON o.id = e.operation_id
+  WHERE e.id = d.event_id
+    AND (%(destination)s::text IS NULL OR d.destination = %(destination)s)
+    AND (NOT %(dead)s OR d.state = 'dead')
+    AND (%(operation)s::bigint IS NULL OR o.id = %(operation)s)
+    AND (%(run)s::text IS NULL OR o.run_id = %(run)s OR o.lineage_run_id::text = %(run)s)
+  RETURNING d.destination
+)
+SELECT destination, count(*) AS events FROM again GROUP BY destination ORDER BY destination;
+
+-- name: tell_the_relay
+SELECT pg_notify('recant_lineage', 'replay');
+
+-- name: find_events
+-- Events in the order in which they came to be.
+SELECT e.id AS event_id
+FROM lineage_event e JOIN operation o ON o.id = e.operation_id
+WHERE e.id > %(after)s
+  AND (%(operation)s::bigint IS NULL OR o.id = %(operation)s)
+  AND (%(run)s::text IS NULL OR o.run_id = %(run)s OR o.lineage_run_id::text = %(run)s)
+ORDER BY e.id
+LIMIT %(at_most)s;

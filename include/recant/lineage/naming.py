@@ -15,6 +15,8 @@ COLLECTION_PREFIX = "recant.recant."
 """Database and schema in a collection's dataset name."""
 DISTRIBUTIONS_NAMESPACE = "python-distributions"
 FILE_NAMESPACE = "file"
+MARQUEZ_PATH = "/api/v1/lineage"
+"""Where Marquez takes events, under its address."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -61,6 +63,19 @@ def logical_name(text: str) -> str:
     """The text as a job or a namespace may be called: no spaces, colons or `#`, and no digit in front."""
     cleaned = _UNSAFE.sub("_", text.strip()) or "_"
     return f"_{cleaned}" if cleaned[0].isdigit() else cleaned
+
+
+def marquez_place(url: str) -> str:
+    """A Marquez' address as it can be shown, and is known by: without user, password and the path of its API.
+
+    >>> marquez_place("http://me:secret@marquez:5000/api/v1/lineage")
+    'http://marquez:5000'
+    """
+    scheme, separator, rest = url.rstrip("/").removesuffix(MARQUEZ_PATH).partition("://")
+    if not separator:
+        return scheme.rpartition("@")[2]
+    authority, slash, path = rest.partition("/")
+    return f"{scheme.lower()}://{_host(authority)}{slash}{path}"
 
 
 def _host(netloc: str) -> str:

@@ -46,6 +46,14 @@ class Outbox:
             rows = connection.execute(queries["read_events"], {"events": events}).fetchall()
         return [Delivery(row["event_id"], row["operation_id"], row["attempts"]) for row in found], rows
 
+    def fill(self) -> bool:
+        """Put down what the destination hasn't been owed yet. True when nothing can be missing any more."""
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                load(__package__, "lineage.sql")["fill_destination"], {"destination": self.destination}
+            ).fetchone()
+        return bool(row and row["complete"])
+
     def delivered(self, deliveries: Sequence[Delivery]) -> None:
         """The destination has them."""
         self._record("mark_delivered", deliveries)
@@ -56,7 +64,7 @@ class Outbox:
         self._record("postpone", deliveries, error=error[:ERROR_CHARACTERS], seconds=seconds)
 
     def bury(self, deliveries: Sequence[Delivery], error: str) -> None:
-        """The destination will never take them; the reason stays with each."""
+        """The destination will never take them; the reason stays with each, and `replay` makes them owed again."""
         self._record("mark_dead", deliveries, error=error[:ERROR_CHARACTERS])
 
     def seconds_until_next_attempt(self) -> float | None:
@@ -72,23 +80,36 @@ class Outbox:
             connection.execute(load(__package__, "lineage.sql")[query], parameters)
 
 
-def register_destinations(database: Database, names: Sequence[str]) -> None:
-    """Make destinations known: from now on every event is owed to them, and the whole history at once.
+def attach_destination(database: Database, kind: str, address: str | None) -> str:
+    """Make a receiver known, or wanted again: from now on every event is owed to it, and all that it hasn't had before.
 
-    Looks first: registering waits for every operation that is being opened or published at the moment.
+    Returns the name it is known by, the kind's for the first of a kind. No write waits for it.
     """
     queries = load(__package__, "lineage.sql")
     with database.transaction() as connection:
-        known = {row["name"] for row in connection.execute(queries["find_destinations"], {"destinations": list(names)})}
-        for name in names:
-            if name not in known:
-                connection.execute(queries["register_destination"], {"destination": name})
+        row = connection.execute(queries["attach_destination"], {"kind": kind, "address": address}).fetchone()
+    assert row
+    return str(row["name"])
+
+
+def detach_destinations(database: Database, keep: Sequence[str]) -> None:
+    """No new events are put down for any destination but these, until it is attached again."""
+    with database.transaction() as connection:
+        connection.execute(load(__package__, "lineage.sql")["detach_destinations"], {"keep": list(keep)})
 
 
 def lineage_status(database: Database) -> list[dict[str, JSON]]:
-    """For each destination: pending, delivered, dead, oldest_pending_seconds (None: nothing pending), last_error."""
+    """What each destination has had and is owed, by name.
+
+    pending (of these `failing` were tried in vain), delivered, dead; oldest_pending_seconds and next_attempt_seconds
+    (None: nothing pending; 0 or less: due), last_delivered_at, last_error; address, attached, filled (False: part of
+    its history is still to be put down).
+    """
     with database.snapshot() as connection:
-        return [dict(row) for row in connection.execute(load(__package__, "lineage.sql")["lineage_status"])]
+        rows = [dict(row) for row in connection.execute(load(__package__, "lineage.sql")["lineage_status"])]
+    for row in rows:
+        row["last_delivered_at"] = row["last_delivered_at"].isoformat() if row["last_delivered_at"] else None
+    return rows
 
 
 def take_the_relays_lock(connection: Connection) -> bool:

@@ -1,7 +1,8 @@
 """The relay: a process that delivers the outbox's events to every destination, at least once and in order.
 
-A thread a destination, so that a slow or dead one delays no other. One relay a database: a second waits until the
-first has gone. Kept out: when an event is due (the database), what it says (`events`), how it is sent (`destinations`).
+A thread a destination, and more to send where it takes several connections, so that a slow or dead one delays no
+other. One relay a database: a second waits until the first has gone. Kept out: when an event is due (the database),
+what it says (`events`), how it is sent (`destinations`).
 
 Run as `python -m recant.lineage.relay [--dsn-file PATH]`; the database is RECANT_DSN unless a file names it.
 """
@@ -21,7 +22,7 @@ from time import monotonic, sleep
 from recant.errors import ConfigurationError, RecantError, SchemaOutdated
 from recant.lineage.courier import POLL_SECONDS, Courier, one_line
 from recant.lineage.destinations import Destination, FileDestination, MarquezDestination
-from recant.lineage.outbox import pause_seconds, register_destinations, take_the_relays_lock
+from recant.lineage.outbox import attach_destination, detach_destinations, pause_seconds, take_the_relays_lock
 from recant.settings import Settings, read_settings
 from recant.store import Connection, Database, load
 
@@ -30,13 +31,16 @@ log = logging.getLogger("recant.lineage")
 NEWS_TIMEOUT_SECONDS = 0.25
 SECOND_RELAY_SECONDS = 1.0
 FAREWELL_SECONDS = 0.5
+OWN_MARQUEZ = "the installation's own"
+"""Its identity: its port may be another one tomorrow, and it still has what it was given."""
 
 
 def destinations_of(settings: Settings) -> list[Destination]:
     """The file under the installation's home and, where MARQUEZ_URL is set, Marquez."""
     found: list[Destination] = [FileDestination(settings.home / "lineage" / "events.ndjson")]
     if settings.marquez_url:
-        found.append(MarquezDestination(settings.marquez_url))
+        own = OWN_MARQUEZ if settings.marquez_jar else None
+        found.append(MarquezDestination(settings.marquez_url, identity=own))
     return found
 
 
@@ -83,10 +87,10 @@ class Relay:
             self._rest(SECOND_RELAY_SECONDS)
             if self._stopped:
                 return
-        register_destinations(self._database, [destination.name for destination in self._destinations])
         connection.execute(load(__package__, "lineage.sql")["listen"])
         halt = Event()
-        couriers = [Courier(self._database, d, self._namespace, halt) for d in self._destinations]
+        couriers = _couriers(self._database, self._destinations, self._namespace, halt)
+        detach_destinations(self._database, [courier.outbox.destination for courier in couriers])
         threads = [Thread(target=courier.run, name=courier.outbox.destination, daemon=True) for courier in couriers]
         for thread in threads:
             thread.start()
@@ -124,9 +128,22 @@ def deliver_pending(
                 until_done.callback(destination.close)
         if not take_the_relays_lock(until_done.enter_context(database.connection())):
             return {}
-        register_destinations(database, [destination.name for destination in chosen])
-        couriers = [Courier(database, destination, settings.lineage_namespace, Event()) for destination in chosen]
+        couriers = _couriers(database, chosen, settings.lineage_namespace, Event())
         return {courier.outbox.destination: courier.deliver() for courier in couriers}
+
+
+def _couriers(database: Database, destinations: Sequence[Destination], namespace: str, halt: Event) -> list[Courier]:
+    """One a destination, which is known from now on."""
+    return [
+        Courier(
+            database,
+            destination,
+            namespace,
+            halt,
+            known_as=attach_destination(database, destination.name, destination.identity),
+        )
+        for destination in destinations
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from recant.blocks import block_withdrawn, would_block
 from recant.errors import PlanStale, Refused, UnknownOperation
 from recant.lineage import collection_dataset
+from recant.lineage.naming import is_collection
 from recant.oplog import Attribution, Selector
 from recant.oplog.identifiers import new_run_id
 from recant.rollback.blast_radius import BlastRadius
@@ -240,10 +241,18 @@ class Rollback:
                 now=list(now.withdraw),
             )
 
+    def _collections(self, plan: Plan) -> list[tuple[str, str]]:
+        """The datasets of the collections that a plan is about. Of a redo they are those of the control operation."""
+        names = {o["collection"] for o in plan.blast_radius["operations"] if o["collection"]}
+        stored = {(d["namespace"], d["name"]) for d in plan.blast_radius["datasets"]}
+        return sorted({collection_dataset(self.settings, n) for n in names} | {d for d in stored if is_collection(*d)})
+
     def _verdicts(self, plan: Plan, attribution: Attribution) -> dict[str, Any]:
-        collections = sorted({o["collection"] for o in plan.blast_radius["operations"] if o["collection"]})
-        names = [collection_dataset(self.settings, name) for name in collections]
-        touched = [{"direction": d, "namespace": ns, "name": n} for ns, n in names for d in ("input", "output")]
+        touched = [
+            {"direction": direction, "namespace": namespace, "name": name}
+            for namespace, name in self._collections(plan)
+            for direction in ("input", "output")
+        ]
         records = [*plan.withdraw_records, *plan.bring_back_records]
         parameters: dict[str, Any] = {
             "plan_id": plan.plan_id,

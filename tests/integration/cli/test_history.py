@@ -126,5 +126,6 @@ def test_migrate_makes_the_schema(recant: Run, empty_database: str, monkeypatch:
 
 def test_lineage_status_without_a_relay(recant: Run) -> None:
     """No destination is no error."""
-    assert recant("lineage", "status", "--json").document == {"destinations": []}
+    nothing = {"relay": {"running": False}, "destinations": [], "dead": []}
+    assert recant("lineage", "status", "--json").document == nothing
     assert "No destination yet" in recant("lineage", "status").out

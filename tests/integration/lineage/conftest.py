@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from recant.installation.postgres import EmbeddedPostgres
 from recant.oplog import OperationLog
 from recant.settings import Settings, read_settings
 from recant.store import Database
+from tests.conftest import throwaway_database
 
 
 @pytest.fixture
@@ -25,3 +27,9 @@ def log(database: str) -> Iterator[OperationLog]:
         with opened.transaction() as connection:
             connection.execute("SELECT ensure_collection('docs', 'test-model', 'digest', 3, true)")
         yield OperationLog(opened)
+
+
+@pytest.fixture(scope="module")
+def module_database(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
+    """A migrated database that the tests of one file share."""
+    yield from throwaway_database(postgres, template=migrated_template)

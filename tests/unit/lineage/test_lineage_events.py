@@ -39,7 +39,9 @@ def logged(**changes: Any) -> dict[str, Any]:
         "event_time": datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2))),
         "operation_id": 3,
         "position": 2,
+        "base_position": 1,
         "kind": "ingest",
+        "control": False,
         "agent": "alice",
         "session": "s1",
         "run_id": "manual__1",
@@ -48,7 +50,9 @@ def logged(**changes: Any) -> dict[str, Any]:
         "reason": None,
         "counts": {"documents": 4, "chunks": 40},
         "context": {},
+        "parameters": {},
         "collection": "docs",
+        "first_of_collection": False,
         "datasets": [
             {"direction": "input", "namespace": "file", "name": "/srv/docs", "dimensions": None},
             {
@@ -60,6 +64,8 @@ def logged(**changes: Any) -> dict[str, Any]:
         ],
         "quality": [],
         "verdicts": [],
+        "record_verdicts": [],
+        "plan": None,
     }
     return row | changes
 
@@ -141,7 +147,7 @@ def test_what_is_not_published_has_no_position(event_type: str) -> None:
     event = render(event_type=event_type)
     assert "position" not in operation(event)
     assert "version" not in event["outputs"][0]["facets"]
-    assert event["outputs"][0]["outputFacets"] == {}
+    assert [*event["outputs"][0]["outputFacets"]] == ["subset"]
     assert operation(event)["state"] == STATES[event_type]
 
 
@@ -171,12 +177,12 @@ def test_a_rollback_names_what_it_withdrew() -> None:
         {"operation_id": 1, "run_id": PARENT, "shows": False},
         {"operation_id": 2, "run_id": ROOT, "shows": True},
     ]
-    event = render(kind="rollback", collection=None, counts={}, verdicts=verdicts)
+    event = render(kind="rollback", control=True, collection=None, counts={}, verdicts=verdicts)
     facet = operation(event)
     assert (facet["withdrew"], facet["withdrew_runs"], facet["brought_back"]) == ([1], [PARENT], [2])
     assert event["job"]["name"] == "rollback"
-    assert event["outputs"][0]["outputFacets"] == {}
-    assert "withdrew" not in operation(render(kind="rollback", event_type="START", verdicts=verdicts))
+    assert "outputStatistics" not in event["outputs"][0]["outputFacets"]
+    assert "withdrew" not in operation(render(kind="rollback", control=True, event_type="START", verdicts=verdicts))
 
 
 def test_a_run_under_airflow_names_its_parent_and_root() -> None:
@@ -265,7 +271,7 @@ def test_a_foreign_output_has_no_facets_of_a_collection() -> None:
     """An export's file gets neither our columns nor our version."""
     file = {"direction": "output", "namespace": "file", "name": "/srv/export.csv", "dimensions": None}
     (output,) = render(datasets=[file], quality=[[found("unit_vector", True, 1, 0)]])["outputs"]
-    assert (output["facets"], output["outputFacets"]) == ({}, {})
+    assert output["facets"] == {}
 
 
 def test_a_collection_can_be_an_input() -> None:
@@ -273,6 +279,156 @@ def test_a_collection_can_be_an_input() -> None:
     read = {"direction": "input", "namespace": "postgres://recant", "name": "recant.recant.docs", "dimensions": None}
     (found_input,) = render(datasets=[read])["inputs"]
     assert found_input["facets"]["schema"]["fields"][-1]["type"] == "halfvec"
+
+
+COLLECTION = {"namespace": "postgres://recant", "name": "recant.recant.docs", "dimensions": 384}
+BOTH = [{"direction": direction, **COLLECTION} for direction in ("input", "output")]
+PLAN = {
+    "planned_by": "carol",
+    "approved_at": "2026-11-20T09:00:00.000000Z",
+    "position": 7,
+    "operations": {"selected": 1, "derived": 2},
+    "blast_radius": {
+        "position": 7,
+        "records": {"document": 4, "chunk": 40},
+        "revived": {"document": 1},
+        "vanishing": {},
+        "datasets": [{"namespace": "postgres://recant", "name": "recant.recant.docs"}] * 2,
+        "artifacts": [],
+        "agents": ["alice"],
+        "sessions": [],
+        "possible_agents": ["bob"],
+        "possible_sessions": [],
+    },
+}
+
+
+def rolled_back(**changes: Any) -> dict[str, Any]:
+    """A rollback that came from a plan, of one operation as a whole and of two documents of another."""
+    row: dict[str, Any] = {
+        "kind": "rollback",
+        "control": True,
+        "base_position": 8,
+        "position": 9,
+        "collection": None,
+        "datasets": BOTH,
+        "counts": {"operations": 2},
+        "parameters": {"plan_id": RUN, "policy": "cascade", "selector": {"runs": ["manual__1"]}, "approved_by": "dora"},
+        "verdicts": [{"operation_id": 1, "run_id": PARENT, "shows": False}],
+        "record_verdicts": [{"operation_id": 2, "run_id": ROOT, "shows": False, "records": 2}],
+        "plan": PLAN,
+    }
+    return render(**(row | changes))
+
+
+def test_a_rollback_says_by_which_plan_and_who_approved_it() -> None:
+    """recant_rollback: plan, policy, selector, who planned and who approved, and what was withdrawn, whole or in part."""
+    facet = rolled_back()["run"]["facets"]["recant_rollback"]
+    assert {k: v for k, v in facet.items() if not k.startswith("_")} == {
+        "withdrawn": [{"operation_id": 1, "run_id": PARENT}, {"operation_id": 2, "run_id": ROOT, "records": 2}],
+        "brought_back": [],
+        "plan_id": RUN,
+        "policy": "cascade",
+        "selector": {"runs": ["manual__1"]},
+        "planned_by": "carol",
+        "approved_by": "dora",
+        "approved_at": "2026-11-20T09:00:00.000000Z",
+    }
+
+
+def test_a_rollback_says_what_was_at_stake() -> None:
+    """recant_blast_radius: operations by relation, whose they are, records by kind, each dataset once."""
+    facet = rolled_back()["run"]["facets"]["recant_blast_radius"]
+    assert {k: v for k, v in facet.items() if not k.startswith("_")} == {
+        "position": 7,
+        "operations": {"selected": 1, "derived": 2},
+        "agents": ["alice"],
+        "sessions": [],
+        "possible_agents": ["bob"],
+        "records": {"document": 4, "chunk": 40},
+        "revived": {"document": 1},
+        "datasets": [{"namespace": "postgres://recant", "name": "recant.recant.docs"}],
+        "artifacts": 0,
+    }
+
+
+def test_a_start_knows_no_verdicts() -> None:
+    """Neither facet is on a START, nor on an operation that isn't a rollback."""
+    for event in (rolled_back(event_type="START"), render()):
+        assert not {"recant_rollback", "recant_blast_radius"} & event["run"]["facets"].keys()
+
+
+def test_an_operation_writes_its_own_rows() -> None:
+    """The subset of the collection is what bears the operation's number, from START on; a file has none."""
+    written = {
+        "type": "compare",
+        "left": {"type": "field", "field": "operation_id"},
+        "right": {"type": "literal", "value": "3"},
+        "comparison": "EQUAL",
+    }
+    for event in (render(), render(event_type="START")):
+        assert event["outputs"][0]["outputFacets"]["subset"]["outputCondition"] == written
+    file = {"direction": "output", "namespace": "file", "name": "/srv/export.csv", "dimensions": None}
+    assert render(datasets=[file])["outputs"][0]["outputFacets"].keys() == {"outputStatistics"}
+
+
+def test_a_rollback_changes_the_rows_of_what_it_judged() -> None:
+    """One condition an operation, joined by OR; none where documents are judged, or more operations than one can read."""
+    verdicts = [{"operation_id": number, "run_id": PARENT, "shows": False} for number in (1, 2)]
+    event = rolled_back(verdicts=verdicts, record_verdicts=[])
+    for dataset, part, name in (
+        (event["inputs"][0], "inputFacets", "inputCondition"),
+        (event["outputs"][0], "outputFacets", "outputCondition"),
+    ):
+        condition = dataset[part]["subset"][name]
+        assert (condition["type"], condition["operator"]) == ("binary", "OR")
+        assert [condition[side]["right"]["value"] for side in ("left", "right")] == ["1", "2"]
+    many = [{"operation_id": number, "run_id": PARENT, "shows": False} for number in range(1, 30)]
+    for judged in (rolled_back(), rolled_back(verdicts=many, record_verdicts=[])):
+        assert "subset" not in judged["outputs"][0]["outputFacets"]
+
+
+def test_a_rollback_reads_the_version_before_it() -> None:
+    """It has the log's lock: what it read is exactly its base position. Before the first position there is no version."""
+    assert rolled_back()["inputs"][0]["facets"]["version"]["datasetVersion"] == "8"
+    assert "version" not in rolled_back(base_position=0)["inputs"][0]["facets"]
+    assert "version" not in render(datasets=BOTH)["inputs"][0]["facets"]
+
+
+def test_the_first_write_creates_the_collection() -> None:
+    """lifecycleStateChange is on the COMPLETE of a collection's first operation, and on no other."""
+    created = render(first_of_collection=True)["outputs"][0]["facets"]["lifecycleStateChange"]
+    assert created["lifecycleStateChange"] == "CREATE"
+    for event in (render(), render(event_type="START", first_of_collection=True)):
+        assert "lifecycleStateChange" not in event["outputs"][0]["facets"]
+
+
+def test_vectors_made_anew_come_from_the_texts() -> None:
+    """Re-embedding alters the collection, and its vectors are derived from headings and text: the only columns that are known."""
+    facets = render(kind="reembed", datasets=BOTH)["outputs"][0]["facets"]
+    assert facets["lifecycleStateChange"]["lifecycleStateChange"] == "ALTER"
+    inputs = facets["columnLineage"]["fields"]["vector"]["inputFields"]
+    assert [(i["name"], i["field"]) for i in inputs] == [("recant.recant.docs", f) for f in ("parent_headers", "text")]
+    assert "columnLineage" not in render()["outputs"][0]["facets"]
+    assert "columnLineage" not in render(kind="reembed")["outputs"][0]["facets"]
+
+
+def test_files_are_counted_as_their_operation_counted_them() -> None:
+    """Rows, bytes and files of an export; nothing where nothing was counted."""
+    file = {"direction": "output", "namespace": "file", "name": "/srv/export", "dimensions": None}
+    counted = render(datasets=[file], counts={"rows": 5, "bytes": 1000, "files": 2})
+    statistics = counted["outputs"][0]["outputFacets"]["outputStatistics"]
+    assert (statistics["rowCount"], statistics["size"], statistics["fileCount"]) == (5, 1000, 2)
+    assert render(datasets=[file], counts={"documents": 5})["outputs"][0]["outputFacets"] == {}
+
+
+@pytest.mark.parametrize("name", ["recant_rollback", "recant_blast_radius"])
+def test_a_rollbacks_facets_keep_to_their_published_schemas(name: str) -> None:
+    """Each validates against the schema that its _schemaURL points at, and an empty one doesn't."""
+    facet = rolled_back()["run"]["facets"][name]
+    validator = schema_validator(name, facet["_schemaURL"])
+    validator.validate({name: facet})
+    assert not validator.is_valid({name: {key: facet[key] for key in ("_producer", "_schemaURL")}})
 
 
 rows = st.builds(
@@ -304,17 +460,17 @@ def test_any_row_gives_a_valid_event_and_always_the_same(row: dict[str, Any]) ->
 def test_our_facet_keeps_to_its_published_schema(row: dict[str, Any]) -> None:
     """recant_operation validates against the schema that its _schemaURL points at."""
     facet = operation(render_event(row, namespace="recant"))
-    schema_validator().validate({"recant_operation": facet})
+    schema_validator("recant_operation", OPERATION_SCHEMA).validate({"recant_operation": facet})
 
 
-def schema_validator() -> Draft202012Validator:
+def schema_validator(name: str, url: str) -> Draft202012Validator:
     """The schema of docs/reference, with what it takes from OpenLineage's core written out here."""
-    path = read_settings({}).project_root / "docs" / "reference" / "schemas" / "recant_operation-1-0-0.json"
+    path = read_settings({}).project_root / "docs" / "reference" / "schemas" / f"{name}-1-0-0.json"
     required = {"type": "object", "required": ["_producer", "_schemaURL"]}
     core = {"$id": "https://openlineage.io/spec/2-0-2/OpenLineage.json", "$defs": {"RunFacet": required}}
     schema = json.loads(path.read_text("utf-8"))
-    assert schema["$id"] == OPERATION_SCHEMA.partition("#")[0]
+    assert schema["$id"] == url.partition("#")[0]
     known: Registry[Any] = Registry().with_resource(
         core["$id"], Resource.from_contents({"$schema": schema["$schema"], **core})
     )
-    return Draft202012Validator({**schema, "required": ["recant_operation"]}, registry=known)
+    return Draft202012Validator({**schema, "required": [name]}, registry=known)

@@ -1,0 +1,222 @@
+"""What an event says of the datasets that an operation reads and writes: only what is true of every delivery of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from typing import Any
+
+from openlineage.client.facet_v2 import (
+    DatasetFacet,
+    InputDatasetFacet,
+    OutputDatasetFacet,
+    base_subset_dataset,
+    column_lineage_dataset,
+    data_quality_assertions_dataset,
+    dataset_version_dataset,
+    lifecycle_state_change_dataset,
+    output_statistics_output_dataset,
+    schema_dataset,
+)
+
+from recant.lineage.naming import is_collection
+from recant.lineage.producer import PRODUCER
+
+SEVERITIES = {"critical": "error", "warning": "warn", "info": "info"}
+FIELDS = (
+    ("source", "text", "Steady name of the document: an absolute path, an address, dist:NAME"),
+    ("title", "text", "Title of the document"),
+    ("index", "integer", "Place of the chunk in its document, from 0"),
+    ("text", "text", "What is shown and stored"),
+    ("chunk_type", "text", "text, code, table, list or record"),
+    ("parent_headers", "text[]", "Headings above the chunk, outermost first"),
+    ("token_count", "integer", "Tokens of the embedded text, under the embedding model"),
+    ("attributes", "jsonb", "Free metadata"),
+)
+"""A collection as its readers know it: one row a chunk. The vector comes last, with its length in its type."""
+
+
+VECTOR_SOURCES = ("parent_headers", "text")
+"""The columns of a collection that its vectors are made from."""
+REEMBEDDING = ("reembed",)
+"""Kinds of operations that make a collection's vectors anew from what it holds."""
+MOST_OPERATIONS_OF_A_SUBSET = 20
+
+
+def input_facets(dataset: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, DatasetFacet]:
+    """Of a collection that is read: its columns; before which position, where an operation knows that exactly."""
+    if not is_collection(dataset["namespace"], dataset["name"]):
+        return {}
+    facets: dict[str, DatasetFacet] = {"schema": schema_facet(dataset["dimensions"])}
+    if row["control"] and row["base_position"]:
+        facets["version"] = version_facet(row["base_position"])
+    return facets
+
+
+def input_dataset_facets(dataset: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, InputDatasetFacet]:
+    """Which part of a collection is read: a rollback reads what it withdraws."""
+    condition = _subset(dataset, row) if row["control"] else None
+    if condition is None:
+        return {}
+    return {"subset": base_subset_dataset.InputSubsetInputDatasetFacet(producer=PRODUCER, inputCondition=condition)}
+
+
+def output_facets(dataset: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, DatasetFacet]:
+    """Of a collection that is written: columns, version, what the gate found, where its columns come from, its birth."""
+    if not is_collection(dataset["namespace"], dataset["name"]):
+        return {}
+    facets: dict[str, DatasetFacet | None] = {
+        "schema": schema_facet(dataset["dimensions"]),
+        "dataQualityAssertions": assertions_facet(row["quality"]),
+        "columnLineage": _column_lineage(dataset, row),
+    }
+    if row["event_type"] == "COMPLETE":
+        facets["version"] = version_facet(row["position"])
+        facets["lifecycleStateChange"] = _lifecycle(row)
+    return {key: facet for key, facet in facets.items() if facet is not None}
+
+
+def output_dataset_facets(dataset: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, OutputDatasetFacet]:
+    """How much was written, and which part of the collection it is."""
+    facets: dict[str, OutputDatasetFacet] = {}
+    condition = _subset(dataset, row)
+    if condition is not None:
+        facets["subset"] = base_subset_dataset.OutputSubsetOutputDatasetFacet(
+            producer=PRODUCER, outputCondition=condition
+        )
+    if row["event_type"] == "COMPLETE" and (statistics := _statistics(dataset, row["counts"])) is not None:
+        facets["outputStatistics"] = statistics
+    return facets
+
+
+def schema_facet(dimensions: int | None) -> schema_dataset.SchemaDatasetFacet:
+    """The columns of a collection, one row a chunk."""
+    vector = ("vector", f"halfvec({dimensions})" if dimensions else "halfvec", "Embedding, of unit length")
+    fields = [
+        schema_dataset.SchemaDatasetFacetFields(name=name, type=kind, description=text, ordinal_position=place)
+        for place, (name, kind, text) in enumerate([*FIELDS, vector], start=1)
+    ]
+    return schema_dataset.SchemaDatasetFacet(producer=PRODUCER, fields=fields)
+
+
+def version_facet(position: int) -> dataset_version_dataset.DatasetVersionDatasetFacet:
+    """A collection's version is the position in the log: what a search as of that position sees."""
+    return dataset_version_dataset.DatasetVersionDatasetFacet(producer=PRODUCER, datasetVersion=str(position))
+
+
+def assertions_facet(quality: Iterable[Iterable[Mapping[str, Any]]]) -> DatasetFacet | None:
+    """What the gate found, one assertion an expectation, summed over its batches; None when it didn't run.
+
+    The facet's class counts as an input's, but its schema asks for a producer and the assertions only, so that it is
+    valid on any dataset; on the output, in `facets`, Marquez shows it beside the data that it is about.
+    """
+    totals: dict[str, dict[str, Any]] = {}
+    for expectation in (expectation for batch in quality for expectation in batch or ()):
+        total = totals.setdefault(expectation["name"], {**expectation, "success": True, "checked": 0, "unexpected": 0})
+        total["success"] = total["success"] and expectation["success"]
+        total["checked"] += expectation["checked"]
+        total["unexpected"] += expectation["unexpected"]
+    assertions = [_assertion(total) for total in totals.values()]
+    if not assertions:
+        return None
+    facet: Any = data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(
+        producer=PRODUCER, assertions=assertions
+    )
+    return facet  # type: ignore[no-any-return]
+
+
+def _assertion(total: Mapping[str, Any]) -> data_quality_assertions_dataset.Assertion:
+    return data_quality_assertions_dataset.Assertion(
+        assertion=total["expectation"],
+        success=total["success"],
+        column=total.get("field"),
+        severity=SEVERITIES[total["severity"]],
+        name=total["name"],
+        description=total.get("description"),
+        actual=f"{total['unexpected']} of {total['checked']} rows unexpected",
+        params=None,
+    )
+
+
+def _statistics(
+    dataset: Mapping[str, Any], counts: Mapping[str, Any]
+) -> output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet | None:
+    """A collection has one row a chunk. Of files the rows, bytes and files are those that the operation counted."""
+    collection = is_collection(dataset["namespace"], dataset["name"])
+    rows = _whole(counts.get("chunks") if collection else counts.get("rows", counts.get("chunks")))
+    size, files = (None, None) if collection else (_whole(counts.get("bytes")), _whole(counts.get("files")))
+    if rows is None and size is None and files is None:
+        return None
+    return output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
+        producer=PRODUCER, rowCount=rows, size=size, fileCount=files
+    )
+
+
+def _subset(dataset: Mapping[str, Any], row: Mapping[str, Any]) -> base_subset_dataset.CompareSubsetCondition | None:
+    """The rows of a collection that the operation wrote; of a rollback those of the operations that it judged whole."""
+    if not is_collection(dataset["namespace"], dataset["name"]):
+        return None
+    operations: Sequence[int] = [row["operation_id"]]
+    if row["control"]:
+        operations = [] if row["record_verdicts"] else [verdict["operation_id"] for verdict in row["verdicts"]]
+    if not 0 < len(operations) <= MOST_OPERATIONS_OF_A_SUBSET:
+        return None
+    conditions: list[Any] = [_written_by(operation) for operation in operations]
+    return reduce(_either, conditions)  # type: ignore[no-any-return]
+
+
+def _written_by(operation: int) -> base_subset_dataset.CompareSubsetCondition:
+    return base_subset_dataset.CompareSubsetCondition(
+        left=base_subset_dataset.FieldBaseCompareExpression(field="operation_id"),
+        right=base_subset_dataset.LiteralCompareExpression(value=str(operation)),
+        comparison="EQUAL",
+    )
+
+
+def _either(left: Any, right: Any) -> Any:
+    return base_subset_dataset.BinarySubsetCondition(left=left, right=right, operator="OR")
+
+
+def _lifecycle(row: Mapping[str, Any]) -> DatasetFacet | None:
+    """The first write into a collection creates it; embedding it anew changes its form. No rollback does either."""
+    changes = lifecycle_state_change_dataset.LifecycleStateChange
+    if row["first_of_collection"]:
+        change = changes.CREATE
+    elif row["kind"] in REEMBEDDING:
+        change = changes.ALTER
+    else:
+        return None
+    return lifecycle_state_change_dataset.LifecycleStateChangeDatasetFacet(
+        producer=PRODUCER, lifecycleStateChange=change
+    )
+
+
+def _column_lineage(dataset: Mapping[str, Any], row: Mapping[str, Any]) -> DatasetFacet | None:
+    """Known where a collection is made from a collection: re-embedding makes its vectors from its texts.
+
+    Of an ingest it isn't: folders, pages and distributions have no columns.
+    """
+    read = [d for d in row["datasets"] if d["direction"] == "input" and is_collection(d["namespace"], d["name"])]
+    if row["kind"] not in REEMBEDDING or len(read) != 1:
+        return None
+    (source,) = read
+    inputs = [
+        column_lineage_dataset.InputField(
+            namespace=source["namespace"],
+            name=source["name"],
+            field=field,
+            transformations=[
+                column_lineage_dataset.Transformation(
+                    type="DIRECT", subtype="TRANSFORMATION", description="embedded by the collection's model"
+                )
+            ],
+        )
+        for field in VECTOR_SOURCES
+    ]
+    return column_lineage_dataset.ColumnLineageDatasetFacet(
+        producer=PRODUCER, fields={"vector": column_lineage_dataset.Fields(inputFields=inputs)}
+    )
+
+
+def _whole(value: object) -> int | None:
+    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
