@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from recant.proposals import Proposal, Proposals
     from recant.quality import AuditReport
     from recant.rollback import BlastRadius, Plan, Rollback, RollbackReport, VerifyReport
-    from recant.search import Searcher, SearchResult
+    from recant.search import Filters, Searcher, SearchResult
     from recant.sessions import Sessions
     from recant.storage import Storage
 
@@ -207,13 +207,14 @@ class KnowledgeBase:
         as_of: Moment | None = None,
         session: str | None = None,
         agent: str | None = None,
-        filters: Mapping[str, str | list[str]] | None = None,
+        filters: Filters | None = None,
     ) -> SearchResult:
         """The chunks nearest in meaning among those that are seen: now, in a session, or as of a position, tag or time.
 
         What a session is shown is recorded before it is returned: if it is taken back later, what the session wrote
-        next is named as possibly built on it. Raises UnknownCollection, UsageError; PastHorizon where what was seen then
-        has been reclaimed.
+        next is named as possibly built on it. `filters` are conditions on metadata, as a mapping or written (see
+        `recant.search.filters`). Raises UnknownCollection, UsageError; PastHorizon where what was seen then has been
+        reclaimed.
         """
         _require_mode(mode)
         given = {
@@ -224,7 +225,7 @@ class KnowledgeBase:
             "agent": self.settings.agent if agent is None else agent,
         }
         with self._activity.timed("search"):
-            return self._searcher.search(query, filters=dict(filters or {}), **given)  # type: ignore[arg-type]
+            return self._searcher.search(query, filters=filters, **given)  # type: ignore[arg-type]
 
     def search_many(self, queries: Iterable[str], *, mode: str = "semantic", **options: Any) -> Iterator[SearchResult]:
         """The same for one query after another, over one connection; `options` as for search."""

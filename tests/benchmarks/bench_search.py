@@ -92,7 +92,7 @@ class Contest:
 def measure(database: Database, dsn: str, queries: Vectors) -> list[Measure]:
     """Median, 95th percentile and recall of plain pgvector, of our statement, and of the whole call."""
     with database.snapshot() as connection, database.connection() as plain:
-        around = Neighbourhood(connection, read_scope(connection, COLLECTION, as_of=None, session=None), "", {}, {})
+        around = Neighbourhood(connection, read_scope(connection, COLLECTION, as_of=None, session=None))
         around.prepare_index(EF_SEARCH)
         plain.execute(f"SET hnsw.ef_search = {EF_SEARCH}")
         contest = Contest(plain, around)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,7 @@ class Draft:
     source: str
     label: str
     vectors: Vectors
+    attributes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def texts(self) -> list[str]:
@@ -100,7 +102,7 @@ def _row(draft: Draft, texts: list[str], ids: list[int], over: int | None) -> Do
         for number, (text, embedding) in enumerate(zip(texts, ids, strict=True))
     )
     mark = text_hash(draft.label)
-    return DocumentRow(draft.source, "/synthetic", draft.source, "markdown", mark, mark, {}, chunks, over)
+    return DocumentRow(draft.source, "/synthetic", draft.source, "markdown", mark, mark, draft.attributes, chunks, over)
 
 
 class Writer:

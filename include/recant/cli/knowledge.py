@@ -114,16 +114,21 @@ def search(
         list[str] | None,
         typer.Option("--filter", metavar="KEY=VALUE", help="Only documents with it; the same key again widens."),
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILTER", help="Only what it holds for: 'doc_type = \"adr\" and year >= 2024'."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Find the passages that answer a query best."""
     import recant
+    from recant.search.filters import both
 
     if (query is None) == (batch is None):
         raise UsageError("Give either a query or --batch FILE (- for standard input).")
     asked: dict[str, Any] = {
         "collection": collection, "mode": mode.value, "limit": limit, "as_of": as_of, "session": session,
-        "filters": parse_filters(filters or []),
+        "filters": both(parse_filters(filters or []), *(where or [])),
     }  # fmt: skip
     output, queries = Output(json), _queries(batch) if batch is not None else None
     note_zone(output, "--as-of", as_of)

@@ -1,64 +1,60 @@
-"""Conditions on metadata: `{"format": "markdown", "topics": ["search", "rollback"]}`.
+"""Conditions on metadata, as callers give them: a mapping, a written filter, or nothing.
 
-Every key must hold; of a list, any value. `source`, `title`, `format`, `chunk_type` and `parent_headers` are columns; any
-other key is an attribute of the chunk or, where the chunk has none of that name, of its document. Values are compared
-as text (`true`, `5`), lists match by any of their elements. A key that no document has matches nothing.
+    {"format": "markdown", "topics": ["search", "rollback"]}          every key, any value of a list
+    {"year": {">=": 2024}, "$or": [{"agent": "importer"}, {"reviewed_by": {"exists": True}}]}
+    'doc_type = "adr" and year >= 2024 and not topics contains "draft"'
+
+A key is a column (`conditions.FIELDS`) or an attribute: the chunk's or, where the chunk has none of that name, its
+document's. A list matches by any of its elements. What a document doesn't have matches nothing, so its negation does. A
+text is equal to the number or truth value that it spells (`"5"` and 5).
+
+`compile_filters` gives SQL for any statement that has the aliases `c`, `v` and `d`; `read_filters` the tree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from recant.errors import UsageError
-from recant.store import load
+from recant.search.conditions import MAX_DEPTH, Condition, Every, count_comparisons, is_storable, read_mapping
+from recant.search.predicates import Predicate
+from recant.search.where import parse
 
-Filters: TypeAlias = Mapping[str, str | Sequence[str]]
+__all__ = ["Filters", "both", "compile_filters", "is_storable", "read_filters"]
 
-COLUMNS = ("source", "title", "format", "chunk_type", "parent_headers")
-MAX_FILTERS = 32
-MAX_KEY_LENGTH = 200
-_SQL = load(__package__, "search.sql")
+Filters: TypeAlias = Mapping[str, Any] | str
 
 
 def compile_filters(filters: Filters | None) -> tuple[str, dict[str, Any]]:
     """SQL to follow a condition (` AND …`, or nothing), and its parameters. Raises UsageError for a malformed filter."""
-    if not filters:
+    condition = read_filters(filters)
+    if condition is None:
         return "", {}
-    if len(filters) > MAX_FILTERS:
-        raise UsageError(f"{len(filters)} filters are too many: {MAX_FILTERS} at most")
-    parts: list[str] = []
-    parameters: dict[str, Any] = {}
-    for number, key in enumerate(sorted(filters, key=str)):
-        column = _checked_key(key)
-        parts.append(
-            _SQL[f"filter_{column}"]
-            .replace("%(values)s", f"%(values_{number})s")
-            .replace("%(key)s", f"%(key_{number})s")
-        )
-        parameters[f"values_{number}"] = _checked_values(key, filters[key])
-        if column == "attribute":
-            parameters[f"key_{number}"] = key
-    return "".join(f"\n      AND {part}" for part in parts), parameters
+    predicate = Predicate(condition)
+    return f"\n      AND {predicate.row()}", predicate.parameters
 
 
-def _checked_key(key: Any) -> str:
-    if not isinstance(key, str) or not key.strip() or len(key) > MAX_KEY_LENGTH or not key.isprintable():
-        raise UsageError(
-            f"{key!r} can't be a filter's key: KEY=VALUE, with a key of 1 to {MAX_KEY_LENGTH} printable characters"
-        )
-    return key if key in COLUMNS else "attribute"
-
-
-def _checked_values(key: str, values: str | Sequence[str]) -> list[str]:
-    found = [values] if isinstance(values, str) else list(values) if isinstance(values, (list, tuple)) else []
-    if not found or not all(map(is_storable, found)):
-        raise UsageError(f"The filter {key!r} needs a text, or a list of at least one, to compare with")
+def read_filters(filters: Filters | None) -> Condition | None:
+    """The tree; None for what leaves everything. Raises UsageError for a malformed filter."""
+    if filters is None or (isinstance(filters, Mapping) and not filters):
+        return None
+    found = _read(filters, 0)
+    count_comparisons(found)
     return found
 
 
-def is_storable(text: Any) -> bool:
-    """Whether Postgres can hold it as text: no NUL, no lone surrogate (an undecodable byte of a command line)."""
-    return (
-        isinstance(text, str) and "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
-    )
+def both(*filters: Filters | None) -> Filters | None:
+    """What must hold when all of these must."""
+    given = [one for one in filters if isinstance(one, str) or one]
+    return {"$and": given} if len(given) > 1 else given[0] if given else None
+
+
+def _read(filters: Any, depth: int) -> Condition:
+    if depth > MAX_DEPTH:
+        raise UsageError(f"The filter is nested too deeply: {MAX_DEPTH} levels at most")
+    if isinstance(filters, str):
+        return parse(filters)
+    if isinstance(filters, Mapping):
+        return read_mapping(filters, _read, depth) if filters else Every(())
+    raise UsageError(f"A filter is a mapping or a text, not {filters!r}")

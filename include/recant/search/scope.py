@@ -35,6 +35,8 @@ class Scope:
     """Of the last control operation: one after the tending may show again what is outside the index."""
     generation: int
     """Rises with each share that is taken out."""
+    indexed: int = 0
+    """About how many vectors the index holds, of all collections of the space."""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -64,6 +66,7 @@ def read_scope(connection: Connection, collection: str, *, as_of: int | None, se
         position=row["position"] if as_of is None else as_of, visibility=visibility, own=tuple(row["own"]),
         has_index=row["has_index"], has_quality=row["has_quality"], has_outside=row["has_outside"],
         tended_position=row["tended_position"], control_position=row["control_position"], generation=row["generation"],
+        indexed=row["indexed"],
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ SELECT c.id AS collection_id, c.space_id, s.dimensions,
   coalesce((SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass('recant.embedding_vector_' || c.space_id)), false) AS has_index,
   coalesce(x.outside, 0) > 0 AS has_outside, coalesce(x.tended_position, 0) AS tended_position, coalesce(x.generation, 0) AS generation,
   coalesce((SELECT max(k.position) FROM operation k WHERE k.control), 0) AS control_position,
+  coalesce((SELECT p.reltuples FROM pg_class p WHERE p.oid = to_regclass('recant.embedding_vector_' || c.space_id)), 0)::bigint AS indexed,
   ARRAY(SELECT o.id FROM operation o WHERE o.session = %(session)s::text AND o.life = 'open' AND o.collection_id = c.id ORDER BY o.id) AS own
 FROM collection c JOIN embedding_space s ON s.id = c.space_id LEFT JOIN vector_index x ON x.space_id = c.space_id
 WHERE c.name = %(collection)s::text
@@ -105,11 +106,27 @@ near AS (
 {details}
 
 
+-- name: heads_filtered
+-- Heads among the versions that can have what the filters ask for: found first, by indexes where there are, seen or not.
+SELECT v.version_id, v.record_id, v.operation_id
+  FROM version v JOIN document_version d ON d.version_id = v.version_id
+  JOIN record r ON r.id = v.record_id AND r.collection_id = %(collection_id)s
+  WHERE {candidates}
+      AND {visible}
+
+
+-- name: count_candidates
+-- Chunks, seen or not, of the versions that have what the filters ask for, which their documents decide; counting ends at a
+-- limit.
+SELECT coalesce(sum(t.chunk_count), 0)::bigint AS chunks FROM (
+  SELECT d.chunk_count FROM version v JOIN document_version d ON d.version_id = v.version_id WHERE {candidates} LIMIT {limit}) t
+
+
 -- name: count_matches
--- How many visible chunks pass the filters; counting ends at the limit.
-WITH head AS MATERIALIZED ({heads})
+-- The same where chunks have a say.
 SELECT count(*) AS chunks FROM (
-  SELECT FROM head v JOIN chunk c ON c.version_id = v.version_id{documents} WHERE true{filters} LIMIT {limit}) t
+  SELECT FROM version v JOIN document_version d ON d.version_id = v.version_id JOIN chunk c ON c.version_id = v.version_id
+  WHERE {candidates}{filters} LIMIT {limit}) t
 
 
 -- name: details
@@ -181,31 +198,3 @@ SELECT DISTINCT ON (v.record_id) v.version_id, v.record_id, v.operation_id
 -- name: documents
 -- Joined where there are filters, which speak of c, v and d.
 JOIN document_version d ON d.version_id = v.version_id
-
-
--- name: filter_source
-(SELECT r.key FROM record r WHERE r.id = v.record_id) = ANY (%(values)s::text[])
-
-
--- name: filter_title
-d.title = ANY (%(values)s::text[])
-
-
--- name: filter_format
-d.format = ANY (%(values)s::text[])
-
-
--- name: filter_chunk_type
-c.chunk_type = ANY (%(values)s::text[])
-
-
--- name: filter_parent_headers
-c.parent_headers && %(values)s::text[]
-
-
--- name: filter_attribute
--- The chunk's attribute, or the document's where the chunk has none of that key. A list matches by any of its elements.
-(SELECT CASE jsonb_typeof(a.value)
-              WHEN 'array' THEN EXISTS (SELECT FROM jsonb_array_elements_text(a.value) x WHERE x = ANY (%(values)s::text[]))
-              ELSE a.value #>> '{}' = ANY (%(values)s::text[]) END
-       FROM (SELECT coalesce(c.attributes -> %(key)s::text, d.attributes -> %(key)s::text) AS value) a)

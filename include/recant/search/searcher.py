@@ -8,9 +8,11 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from recant.errors import DimensionMismatch, UsageError
+from recant.search.conditions import Condition
 from recant.search.evidence import reader
-from recant.search.filters import Filters, compile_filters
-from recant.search.nearest import Neighbourhood, candidate_count, is_full
+from recant.search.filters import Filters, read_filters
+from recant.search.nearest import Neighbourhood, Sizes, candidate_count, is_full
+from recant.search.predicates import Predicate
 from recant.search.ranking import is_settled, rank, shown_score
 from recant.search.result import Hit, SearchResult
 from recant.search.scope import Scope, read_scope
@@ -34,8 +36,7 @@ class Searcher:
         """`embed_query` gives the vector of one text, in the space of the collections that are searched."""
         self._database = database
         self._embed_query = embed_query
-        self._large_from: dict[int, int] = {}
-        self._settled: dict[int, tuple[tuple[int, int, int], bool]] = {}
+        self._sizes = Sizes()
 
     def search(
         self, query: str | None, *, vector: NDArray[np.floating[Any]] | None = None, collection: str, limit: int = 10,
@@ -49,7 +50,7 @@ class Searcher:
         UsageError, UnknownCollection, DimensionMismatch.
         """
         _check(limit)
-        condition, reads = compile_filters(filters), reader(session, agent)
+        condition, reads = read_filters(filters), reader(session, agent)
         wanted = self._vector_of(query, vector)
         with self._database.snapshot() as connection:
             around = self._around(connection, collection, as_of, session, condition)
@@ -69,7 +70,7 @@ class Searcher:
         to have left over. Raises as `search` does, for a bad query when its turn comes.
         """
         _check(limit)
-        condition, reads = compile_filters(filters), reader(session, agent)
+        condition, reads = read_filters(filters), reader(session, agent)
         recorder = nullcontext() if reads is None else self._database.connection()
         with self._database.snapshot() as connection, recorder as record_on:
             around = self._around(connection, collection, as_of, session, condition)
@@ -88,10 +89,10 @@ class Searcher:
 
     def _around(
         self, connection: Connection, collection: str, as_of: int | None, session: str | None,
-        condition: tuple[str, dict[str, Any]],
+        condition: Condition | None,
     ) -> Neighbourhood:  # fmt: skip
         scope = read_scope(connection, collection, as_of=as_of, session=session)
-        return Neighbourhood(connection, scope, *condition, self._large_from, self._settled)
+        return Neighbourhood(connection, scope, Predicate(condition) if condition else None, self._sizes)
 
     def _answer(
         self, around: Neighbourhood, query: str | None, vector: NDArray[np.float32], limit: int

@@ -112,6 +112,10 @@ def test_search_as_of_filters_and_sessions(recant: Run, shelf: Path) -> None:
     assert found("--filter", "title=Cats", "--filter", "title=Ships") == ["cats.md", "ships.md"]
     assert found("--session", "nobody") == ["cats.md", "ships.md"]
     assert "Nothing found" in recant("search", "anything", "--filter", "title=Dogs").out
+    assert found("--where", 'title in ("Cats", "Ships") and not source contains "ships"') == ["cats.md"]
+    assert found("--where", "line_start >= 1", "--where", "agent exists", "--filter", "title=Ships") == ["ships.md"]
+    refused = recant("search", "anything", "--where", "title = Cats", "--json")
+    assert (refused.code, refused.document["error"]["details"]["position"]) == (2, 9)
 
 
 @pytest.mark.parametrize(

@@ -64,11 +64,11 @@ class Library:
         collection: str = "knowledge",
         **columns: Any,
     ) -> None:
-        """Appends document versions; None stands for a tombstone."""
+        """Appends document versions; None stands for a tombstone. A column may be a function of the source."""
         info = self.corpus.collection(collection)
         kept = {source: parts for source, parts in documents.items() if parts is not None}
         ids = self._embed(info.space_id, [part for parts in kept.values() for part in parts])
-        rows = [_document(source, parts, ids, **columns) for source, parts in kept.items()]
+        rows = [_document(source, parts, ids, **_own(columns, source)) for source, parts in kept.items()]
         batch = self.log.begin_batch(operation, ",".join(sorted(documents)))
         with self.database.transaction() as connection:
             if rows:
@@ -127,6 +127,10 @@ CONTROL = "SELECT control_id FROM apply_verdicts(%s, 'tester', NULL, NULL, %s, '
 def sign_vector(random: np.random.Generator) -> Vector:
     """A corner of the cube: unit length, and exact in half precision, so distances are exact and ties are many."""
     return (random.integers(0, 2, DIMENSIONS) / 2 - 0.25).astype(np.float32)
+
+
+def _own(columns: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return {name: value(source) if callable(value) else value for name, value in columns.items()}
 
 
 def _document(source: str, parts: Sequence[Part], ids: Mapping[str, int], **columns: Any) -> DocumentRow:

@@ -192,6 +192,7 @@ def test_filters(
     if indexed:
         library.build_index()
         monkeypatch.setattr(nearest, "EXACT_BELOW", 0)
+        monkeypatch.setattr(nearest, "COST_RATIO", 0)
         monkeypatch.setattr(searcher, "candidate_count", lambda limit, **_: limit)
     limit = max(1, len(expected))
     found = library.search(HERE, filters=filters, limit=limit)
