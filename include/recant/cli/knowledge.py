@@ -114,6 +114,10 @@ def search(
         list[str] | None,
         typer.Option("--filter", metavar="KEY=VALUE", help="Only documents with it; the same key again widens."),
     ] = None,
+    by_quality: Annotated[
+        bool | None,
+        typer.Option("--quality/--no-quality", help="Whether quality weighs in. Default: RECANT_QUALITY_RANKING."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Find the passages that answer a query best."""
@@ -123,7 +127,7 @@ def search(
         raise UsageError("Give either a query or --batch FILE (- for standard input).")
     asked: dict[str, Any] = {
         "collection": collection, "mode": mode.value, "limit": limit, "as_of": as_of, "session": session,
-        "filters": parse_filters(filters or []),
+        "filters": parse_filters(filters or []), "by_quality": by_quality,
     }  # fmt: skip
     output, queries = Output(json), _queries(batch) if batch is not None else None
     note_zone(output, "--as-of", as_of)
