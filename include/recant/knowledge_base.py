@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from recant.proposals import Proposal, Proposals
     from recant.quality import AuditReport
     from recant.rollback import BlastRadius, Plan, Rollback, RollbackReport, VerifyReport
+    from recant.scores import AccessCounter, Scores
     from recant.search import Filters, Searcher, SearchResult
     from recant.sessions import Sessions
     from recant.storage import Storage
@@ -59,6 +60,7 @@ class KnowledgeBase:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.database = Database(dsn_for(settings, "app"))
+        self._accesses: AccessCounter | None = None
 
     def __enter__(self) -> KnowledgeBase:
         return self
@@ -67,9 +69,11 @@ class KnowledgeBase:
         self.close()
 
     def close(self) -> None:
-        """Closes every connection."""
+        """Writes what was counted, and closes every connection."""
         if "_activity" in self.__dict__:
             self._activity.write()
+        if self._accesses is not None:
+            self._accesses.close()
         self.database.close()
 
     @cached_property
@@ -132,6 +136,13 @@ class KnowledgeBase:
         from recant.lineage.answers import Lineage
 
         return Lineage(self.database, self.settings)
+
+    @cached_property
+    def quality(self) -> Scores:
+        """Quality scores: showing, recalculating and checking them; policies and pins."""
+        from recant.scores import Scores
+
+        return Scores(self.database, self.settings)
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -208,13 +219,14 @@ class KnowledgeBase:
         session: str | None = None,
         agent: str | None = None,
         filters: Filters | None = None,
+        by_quality: bool | None = None,
     ) -> SearchResult:
         """The chunks nearest in meaning among those that are seen: now, in a session, or as of a position, tag or time.
 
         What a session is shown is recorded before it is returned: if it is taken back later, what the session wrote
         next is named as possibly built on it. `filters` are conditions on metadata, as a mapping or written (see
-        `recant.search.filters`). Raises UnknownCollection, UsageError; PastHorizon where what was seen then has been
-        reclaimed.
+        `recant.search.filters`). `by_quality`: whether quality weighs in; None: as the settings say. Raises
+        UnknownCollection, UsageError; PastHorizon where what was seen then has been reclaimed.
         """
         _require_mode(mode)
         given = {
@@ -223,9 +235,11 @@ class KnowledgeBase:
             "as_of": self._as_of(as_of),
             "session": session,
             "agent": self.settings.agent if agent is None else agent,
+            "by_quality": self._by_quality(by_quality),
         }
         with self._activity.timed("search"):
-            return self._searcher.search(query, filters=filters, **given)  # type: ignore[arg-type]
+            result = self._searcher.search(query, filters=filters, **given)  # type: ignore[arg-type]
+        return self._counted(result, session)
 
     def search_many(self, queries: Iterable[str], *, mode: str = "semantic", **options: Any) -> Iterator[SearchResult]:
         """The same for one query after another, over one connection; `options` as for search."""
@@ -233,7 +247,9 @@ class KnowledgeBase:
         collection = self._named(options.pop("collection", None))
         options["as_of"] = self._as_of(options.get("as_of"))
         options.setdefault("agent", self.settings.agent)
-        return self._activity.counted("search", self._searcher.search_batch(queries, collection=collection, **options))
+        options["by_quality"] = self._by_quality(options.get("by_quality"))
+        found = self._activity.counted("search", self._searcher.search_batch(queries, collection=collection, **options))
+        return (self._counted(result, options.get("session")) for result in found)
 
     def log(self, selector: Selector | None = None, *, limit: int = 50) -> list[Operation]:
         """Operations, newest first; control, open and aborted ones too."""
@@ -440,6 +456,19 @@ class KnowledgeBase:
         from recant.corpus import Corpus
 
         return Corpus(self.database).collections()
+
+    def _by_quality(self, wanted: bool | None) -> bool:
+        return self.settings.quality_ranking == "on" if wanted is None else wanted
+
+    def _counted(self, result: SearchResult, session: str | None) -> SearchResult:
+        """What a session is shown is on record already."""
+        if session is None and self.settings.access_counts == "on":
+            if self._accesses is None:
+                from recant.scores import AccessCounter
+
+                self._accesses = AccessCounter(self.database)
+            self._accesses.note((hit.operation_id, hit.document_id) for hit in result.hits)
+        return result
 
     def _as_of(self, moment: Moment | None) -> int | None:
         return moment if moment is None or type(moment) is int else self.position_of(moment)

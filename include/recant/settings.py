@@ -11,6 +11,7 @@ from typing import Literal, cast
 EmbedderMode = Literal["auto", "resident", "local"]
 LONGEST_RETENTION_DAYS = 100_000
 AutoRollback = Literal["off", "quarantine"]
+OnOff = Literal["on", "off"]
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -58,6 +59,10 @@ class Settings:
     """How long what is no longer seen can be brought back (`RECANT_RETENTION_DAYS`); None: for ever."""
     auto_rollback: AutoRollback = "off"
     """What happens at once to what is proposed for rollback (`RECANT_AUTO_ROLLBACK`): nothing, or it is quarantined."""
+    quality_ranking: OnOff = "on"
+    """Whether quality weighs in the ranking of a search that doesn't say (`RECANT_QUALITY_RANKING`)."""
+    access_counts: OnOff = "on"
+    """Whether searches outside of sessions are counted for quality scores (`RECANT_ACCESS_COUNTS`)."""
     project_root: Path = PROJECT_ROOT
     """Where dags/, plugins/, docs/ and init-scripts/ stand (`RECANT_PROJECT`)."""
 
@@ -92,6 +97,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         max_document_bytes=_whole(env, "RECANT_MAX_DOCUMENT_MB", 64) * 1024 * 1024,
         retention_days=_days(env, "RECANT_RETENTION_DAYS", 90),
         auto_rollback=cast(AutoRollback, _choice(env, "RECANT_AUTO_ROLLBACK", ("off", "quarantine"))),
+        quality_ranking=cast(OnOff, _choice(env, "RECANT_QUALITY_RANKING", ("on", "off"))),
+        access_counts=cast(OnOff, _choice(env, "RECANT_ACCESS_COUNTS", ("on", "off"))),
         project_root=root,
     )
 

@@ -72,6 +72,8 @@ def test_every_task_is_tried_again(dag_bag):
         ("reclaim_storage", {"retention_days": -1}, "retention_days"),
         ("reclaim_storage", {"dry_run": "perhaps"}, "dry_run"),
         ("rollback_knowledge", {"plan": "the last one"}, "plan"),
+        ("recalculate_quality", {"at": "yesterday"}, "at"),
+        ("recalculate_quality", {"collection": "No Spaces"}, "collection"),
         ("propose_rollbacks", {"suite": "rules.yml"}, "suite"),
         ("propose_rollbacks", {"collection": "No Spaces"}, "collection"),
         ("propose_rollbacks", {"feedback_window_hours": 0}, "feedback_window_hours"),
@@ -101,6 +103,8 @@ def test_a_bad_value_is_refused_before_anything_runs(api, known_dags, dag_id, co
         ("reclaim_storage", {"retention_days": 30, "dry_run": True}),
         ("rollback_knowledge", {"runs": ["manual__2026-11-20", ""], "operations": [12], "agents": []}),
         ("rollback_knowledge", {"plan": "0192f0c1-0000-7000-8000-000000000000"}),
+        ("recalculate_quality", {}),
+        ("recalculate_quality", {"collection": "docs", "at": "2026-11-20T08:00:00Z"}),
         ("propose_rollbacks", {}),
         (
             "monitor_health",

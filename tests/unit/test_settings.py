@@ -50,6 +50,8 @@ def test_the_login_name_writes_when_no_agent_is_named():
     ("RECANT_PLAN_HOURS", "0"), ("RECANT_PLAN_HOURS", "forever"),
     ("RECANT_MODEL_DTYPE", "int4"), ("RECANT_EMBEDDER", "cloud"),
     ("RECANT_AUTO_ROLLBACK", "on"),
+    ("RECANT_QUALITY_RANKING", "sometimes"),
+    ("RECANT_ACCESS_COUNTS", "few"),
 ])  # fmt: skip
 def test_a_bad_value_is_named(name: str, value: str):
     """The error names the variable."""

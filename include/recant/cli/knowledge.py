@@ -118,6 +118,10 @@ def search(
         list[str] | None,
         typer.Option(metavar="FILTER", help="Only what it holds for: 'doc_type = \"adr\" and year >= 2024'."),
     ] = None,
+    by_quality: Annotated[
+        bool | None,
+        typer.Option("--quality/--no-quality", help="Whether quality weighs in. Default: RECANT_QUALITY_RANKING."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Find the passages that answer a query best."""
@@ -128,7 +132,7 @@ def search(
         raise UsageError("Give either a query or --batch FILE (- for standard input).")
     asked: dict[str, Any] = {
         "collection": collection, "mode": mode.value, "limit": limit, "as_of": as_of, "session": session,
-        "filters": both(parse_filters(filters or []), *(where or [])),
+        "filters": both(parse_filters(filters or []), *(where or [])), "by_quality": by_quality,
     }  # fmt: skip
     output, queries = Output(json), _queries(batch) if batch is not None else None
     note_zone(output, "--as-of", as_of)

@@ -7,6 +7,7 @@ them back (rollback).
 from recant.oplog.log import DEFAULT_LEASE_SECONDS, HOLD_LEASE_SECONDS, OperationLog
 from recant.oplog.operation import CONTROL_KINDS, DESTROYING_KINDS, Attribution, Dataset, Operation
 from recant.oplog.positions import Moment
+from recant.oplog.projections import refresh_projections
 from recant.oplog.selector import Selector
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "Operation",
     "OperationLog",
     "Selector",
+    "refresh_projections",
 ]

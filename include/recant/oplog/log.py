@@ -12,6 +12,7 @@ from recant.json_types import JSON
 from recant.oplog.identifiers import new_run_id
 from recant.oplog.operation import Attribution, Dataset, Operation
 from recant.oplog.positions import Moment, position_at, position_of, undo_limits
+from recant.oplog.projections import refresh_projections
 from recant.oplog.selector import Selector
 from recant.oplog.statements import STATEMENTS as _SQL
 from recant.store import Database, Row, json_parameter
@@ -98,6 +99,7 @@ class OperationLog:
         """
         with self.database.transaction() as connection:
             rows = connection.execute(_SQL["publish_operations"], {"operation_ids": list(operation_ids)}).fetchall()
+        refresh_projections(self.database)
         return [int(row["position"]) for row in rows]
 
     def abort(self, operation_id: int, reason: str, *, failed: bool = False) -> bool:

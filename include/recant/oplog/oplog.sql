@@ -20,6 +20,9 @@ SELECT hold_operation(%(operation_id)s, %(lease_seconds)s)
 -- name: publish_operations
 SELECT operation_id, "position" FROM publish_operations(%(operation_ids)s) ORDER BY "position"
 
+-- name: refresh_quality
+SELECT refresh_quality() AS changed
+
 -- name: abort_operation
 SELECT abort_operation(%(operation_id)s, %(reason)s, %(event)s) AS aborted
 

@@ -11,7 +11,7 @@ from recant.blocks import block_withdrawn, would_block
 from recant.errors import PlanStale, Refused, UnknownOperation
 from recant.lineage import collection_dataset
 from recant.lineage.naming import is_collection
-from recant.oplog import Attribution, Selector
+from recant.oplog import Attribution, Selector, refresh_projections
 from recant.oplog.identifiers import new_run_id
 from recant.rollback.blast_radius import BlastRadius
 from recant.rollback.certificate import Certificate, certify
@@ -135,6 +135,7 @@ class Rollback:
             if plan.block:
                 block_withdrawn(connection, row["control_id"])
             self.plans.close(connection, plan.plan_id, row["control_id"])
+        refresh_projections(self.database)
         message = f"Operation {row['control_id']}, position {row['position']}: {_done(plan)}."
         return RollbackReport(self.plans.get(plan.plan_id), True, message, row["control_id"], row["position"])
 

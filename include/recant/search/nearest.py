@@ -202,7 +202,7 @@ class Neighbourhood:
         self, name: str, vector: Any, candidates: int, shown: int, *, prepare: bool, **parts: str | int
     ) -> list[Row]:
         statement = _SQL[name].format(
-            details=_SQL["details"].format(shown=int(shown)), candidates=int(candidates),
+            details=_SQL["details"].format(shown=int(shown), quality=_SQL[f"quality_{self.scope.quality}"]), candidates=int(candidates),
             space_id=int(self.scope.space_id), dimensions=int(self.scope.dimensions), **parts,
         )  # fmt: skip
         cursor = self.connection.cursor(binary=True)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 NEUTRAL_QUALITY = 50.0
+HIGHEST_QUALITY = 100.0
 LOWEST_MULTIPLIER = 0.3
 HIGHEST_MULTIPLIER = 1.15
 SCORE_DECIMALS = 6
@@ -33,15 +34,25 @@ def weigh(similarity: float, multiplier: float) -> float:
     return min(similarity, 1.0) * (multiplier if similarity > 0 else 1.0)
 
 
-def rank(candidates: Sequence[dict[str, Any]], limit: int) -> list[tuple[float, dict[str, Any]]]:
+def rank(
+    candidates: Sequence[dict[str, Any]], limit: int, *, by_quality: bool = True
+) -> list[tuple[float, dict[str, Any]]]:
     """The best `limit` candidates with their unrounded scores, best first; equal scores by chunk id."""
-    scored = [(weigh(-row["distance"], quality_multiplier(row["quality"])), row) for row in candidates]
+    scored = [
+        (weigh(-row["distance"], quality_multiplier(row["quality"] if by_quality else None)), row) for row in candidates
+    ]
     return sorted(scored, key=lambda pair: (-pair[0], pair[1]["chunk_id"]))[:limit]
 
 
-def is_settled(ranked: Sequence[tuple[float, dict[str, Any]]], furthest_distance: float, limit: int) -> bool:
-    """Whether no chunk beyond the furthest candidate, however good its quality, could still be among the best `limit`."""
-    return len(ranked) >= limit and ranked[limit - 1][0] > weigh(-furthest_distance, HIGHEST_MULTIPLIER)
+def is_settled(
+    ranked: Sequence[tuple[float, dict[str, Any]]],
+    furthest_distance: float,
+    limit: int,
+    highest_quality: float = HIGHEST_QUALITY,
+) -> bool:
+    """Whether no chunk beyond the furthest candidate, of whatever quality there is, could still be among the best `limit`."""
+    highest = quality_multiplier(max(highest_quality, NEUTRAL_QUALITY))
+    return len(ranked) >= limit and ranked[limit - 1][0] > weigh(-furthest_distance, highest)
 
 
 def shown_score(score: float) -> float:

@@ -24,7 +24,7 @@ class Hit:
     operation_id: int
     """The operation that wrote the version this chunk is of."""
     quality: float | None
-    """0 to 100, as last recalculated; None without feedback."""
+    """0 to 100, as of the last feedback and recalculation; None where nothing speaks for or against it."""
     collection: str
     chunk_type: str
     parent_headers: tuple[str, ...]

@@ -8,7 +8,8 @@ from typing import Any
 from recant.errors import UnknownCollection, UsageError
 from recant.oplog.positions import require_answerable
 from recant.search.filters import is_storable
-from recant.store import Connection, load
+from recant.search.ranking import HIGHEST_QUALITY
+from recant.store import Connection, Row, load
 
 _SQL = load(__package__, "search.sql")
 
@@ -28,6 +29,11 @@ class Scope:
     """The session's open operations."""
     has_index: bool
     has_quality: bool
+    """Whether quality has a say in which hits are best: wanted, and there is any."""
+    highest_quality: float
+    """No chunk of the collection has a better one."""
+    quality: str
+    """`stored`, `as_of` or `none`: where the quality that is shown comes from; the part in search.sql."""
     has_outside: bool
     """Whether the space has embeddings that its index doesn't hold: what nothing that was seen needed, when it was tended."""
     tended_position: int
@@ -44,14 +50,18 @@ class Scope:
         return {"collection_id": self.collection_id, "position": self.position, "own": list(self.own)}
 
 
-def read_scope(connection: Connection, collection: str, *, as_of: int | None, session: str | None) -> Scope:
-    """Raises UnknownCollection, UsageError for a position that isn't there yet, PastHorizon for one that was reclaimed.
+def read_scope(
+    connection: Connection, collection: str, *, as_of: int | None, session: str | None, by_quality: bool = True
+) -> Scope:
+    """Where a search looks; `by_quality`, whether quality is to weigh in. As of a position it is that position's quality.
+
+    Raises UnknownCollection, UsageError for a position that isn't there yet, PastHorizon for one that was reclaimed.
 
     As of a position a session has nothing of its own: an open operation has no position.
     """
     if not is_storable(session or ""):
         raise UsageError(f"{session!r} can't be a session's name")
-    parameters = {"collection": collection, "session": session if as_of is None else None}
+    parameters = {"collection": collection, "session": session if as_of is None else None, "as_of": as_of}
     known = is_storable(collection)
     row = connection.execute(_SQL["describe_scope"], parameters, prepare=True).fetchone() if known else None
     if row is None:
@@ -64,10 +74,22 @@ def read_scope(connection: Connection, collection: str, *, as_of: int | None, se
     return Scope(
         collection=collection, collection_id=row["collection_id"], space_id=row["space_id"], dimensions=row["dimensions"],
         position=row["position"] if as_of is None else as_of, visibility=visibility, own=tuple(row["own"]),
-        has_index=row["has_index"], has_quality=row["has_quality"], has_outside=row["has_outside"],
-        tended_position=row["tended_position"], control_position=row["control_position"], generation=row["generation"],
-        indexed=row["indexed"],
+        has_index=row["has_index"], has_outside=row["has_outside"], tended_position=row["tended_position"],
+        control_position=row["control_position"], generation=row["generation"], indexed=row["indexed"],
+        **_quality(row, as_of, by_quality),
     )  # fmt: skip
+
+
+def _quality(row: Row, as_of: int | None, by_quality: bool) -> dict[str, Any]:
+    """What was scored at an earlier position may have another bound than what is now."""
+    if as_of is None:
+        return {
+            "has_quality": by_quality and row["has_quality"],
+            "highest_quality": row["highest_quality"],
+            "quality": "stored",
+        }
+    source = "as_of" if row["had_quality"] else "none"
+    return {"has_quality": by_quality and row["had_quality"], "highest_quality": HIGHEST_QUALITY, "quality": source}
 
 
 def _unknown(connection: Connection, collection: str) -> UnknownCollection:

@@ -10,13 +10,17 @@
 -- What a search needs to know before it starts, read in the snapshot that answers it. `own`: the session's open operations.
 SELECT c.id AS collection_id, c.space_id, s.dimensions,
   coalesce((SELECT max(o.position) FROM operation o), 0) AS position,
-  EXISTS (SELECT FROM chunk_quality) AS has_quality,
+  EXISTS (SELECT FROM chunk_quality) OR coalesce(q.folding IS NOT NULL, false) AS has_quality,
+  coalesce(q.highest, 100)::float8 AS highest_quality,
+  EXISTS (SELECT FROM operation o WHERE o.collection_id = c.id AND o.kind IN ('feedback', 'set_policy', 'recalculate_quality')
+          AND o.position <= %(as_of)s::bigint) AS had_quality,
   coalesce((SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass('recant.embedding_vector_' || c.space_id)), false) AS has_index,
   coalesce(x.outside, 0) > 0 AS has_outside, coalesce(x.tended_position, 0) AS tended_position, coalesce(x.generation, 0) AS generation,
   coalesce((SELECT max(k.position) FROM operation k WHERE k.control), 0) AS control_position,
   coalesce((SELECT p.reltuples FROM pg_class p WHERE p.oid = to_regclass('recant.embedding_vector_' || c.space_id)), 0)::bigint AS indexed,
   ARRAY(SELECT o.id FROM operation o WHERE o.session = %(session)s::text AND o.life = 'open' AND o.collection_id = c.id ORDER BY o.id) AS own
 FROM collection c JOIN embedding_space s ON s.id = c.space_id LEFT JOIN vector_index x ON x.space_id = c.space_id
+LEFT JOIN scored_collection q ON q.collection_id = c.id
 WHERE c.name = %(collection)s::text
 
 
@@ -131,14 +135,34 @@ SELECT count(*) AS chunks FROM (
 
 -- name: details
 -- What a hit shows, of the best of the candidates in `near`; of all of them while quality has a say in which is best.
-SELECT n.distance, n.chunk_id, n.record_id AS document_id, r.key AS source, d.title, c.text, n.operation_id, q.score AS quality,
+SELECT n.distance, n.chunk_id, n.record_id AS document_id, r.key AS source, d.title, c.text, n.operation_id, round(q.score::numeric, 1)::float8 AS quality,
   c.chunk_type, c.parent_headers, d.attributes || c.attributes AS attributes, n.candidates, n.furthest
 FROM (SELECT near.*, count(*) OVER () AS candidates, max(near.distance) OVER () AS furthest FROM near ORDER BY near.distance, near.chunk_id LIMIT {shown}) n
 JOIN chunk c ON c.id = n.chunk_id
 JOIN document_version d ON d.version_id = n.version_id
 JOIN record r ON r.id = n.record_id
-LEFT JOIN chunk_quality q ON q.chunk_id = n.chunk_id
+LEFT JOIN {quality} q ON q.chunk_id = n.chunk_id
 ORDER BY n.distance, n.chunk_id
+
+
+-- name: quality_stored
+-- Of a recalculation that is being folded in, what it drafted comes first.
+LATERAL (
+  SELECT x.chunk_id, x.score FROM (
+    SELECT d.chunk_id, d.score, 1 AS place FROM quality_draft d
+    WHERE d.operation_id = (SELECT s.folding FROM scored_collection s WHERE s.collection_id = %(collection_id)s::integer) AND d.chunk_id = n.chunk_id
+    UNION ALL
+    SELECT k.chunk_id, k.score, 2 FROM chunk_quality k WHERE k.chunk_id = n.chunk_id) x
+  ORDER BY x.place LIMIT 1)
+
+
+-- name: quality_as_of
+-- Worked out from the log: what was stored then.
+compute_quality(%(collection_id)s::integer, %(position)s::bigint, ARRAY(SELECT x.chunk_id FROM near x))
+
+
+-- name: quality_none
+(SELECT NULL::bigint AS chunk_id, NULL::real AS score WHERE false)
 
 
 -- name: visible_latest

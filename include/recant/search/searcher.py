@@ -41,19 +41,20 @@ class Searcher:
     def search(
         self, query: str | None, *, vector: NDArray[np.floating[Any]] | None = None, collection: str, limit: int = 10,
         as_of: int | None = None, session: str | None = None, agent: str | None = None, filters: Filters | None = None,
+        by_quality: bool = True,
     ) -> SearchResult:  # fmt: skip
         """The `limit` (1 to 1,000) chunks nearest to the query, or to `vector` (any length but zero) when it is given.
 
-        `as_of` a position: what was seen then, ranked by today's quality. `session`: its own open operations on top of
+        `as_of` a position: what was seen then, ranked by the quality of then. `session`: its own open operations on top of
         the latest; nothing more with `as_of`. What a session is shown, and `agent` who searched, is recorded before it
-        is returned. `filters`: see `recant.search.filters`. The snapshot and the position belong together. Raises
-        UsageError, UnknownCollection, DimensionMismatch.
+        is returned. `filters`: see `recant.search.filters`. Without `by_quality` quality is shown and doesn't weigh. The
+        snapshot and the position belong together. Raises UsageError, UnknownCollection, DimensionMismatch.
         """
         _check(limit)
         condition, reads = read_filters(filters), reader(session, agent)
         wanted = self._vector_of(query, vector)
         with self._database.snapshot() as connection:
-            around = self._around(connection, collection, as_of, session, condition)
+            around = self._around(connection, collection, as_of, session, condition, by_quality)
             result = self._answer(around, query, wanted, limit)
         if reads is not None:
             with self._database.statements() as connection:
@@ -62,7 +63,7 @@ class Searcher:
 
     def search_batch(
         self, queries: Iterable[str], *, collection: str, limit: int = 10, as_of: int | None = None,
-        session: str | None = None, agent: str | None = None, filters: Filters | None = None,
+        session: str | None = None, agent: str | None = None, filters: Filters | None = None, by_quality: bool = True,
     ) -> Iterator[SearchResult]:  # fmt: skip
         """One result a query, in their order, all of one snapshot and so of one position, each as soon as it is known.
 
@@ -73,7 +74,7 @@ class Searcher:
         condition, reads = read_filters(filters), reader(session, agent)
         recorder = nullcontext() if reads is None else self._database.connection()
         with self._database.snapshot() as connection, recorder as record_on:
-            around = self._around(connection, collection, as_of, session, condition)
+            around = self._around(connection, collection, as_of, session, condition, by_quality)
             for query in queries:
                 result = self._answer(around, query, self._vector_of(query, None), limit)
                 if reads is not None and record_on is not None:
@@ -89,9 +90,9 @@ class Searcher:
 
     def _around(
         self, connection: Connection, collection: str, as_of: int | None, session: str | None,
-        condition: Condition | None,
+        condition: Condition | None, by_quality: bool,
     ) -> Neighbourhood:  # fmt: skip
-        scope = read_scope(connection, collection, as_of=as_of, session=session)
+        scope = read_scope(connection, collection, as_of=as_of, session=session, by_quality=by_quality)
         return Neighbourhood(connection, scope, Predicate(condition) if condition else None, self._sizes)
 
     def _answer(
@@ -107,12 +108,16 @@ class Searcher:
 def _best(around: Neighbourhood, vector: Any, limit: int) -> list[tuple[float, Row]]:
     """Ranked by score among the nearest; where quality could lift one from beyond, more are fetched until it can't."""
     if not around.scope.has_quality:
-        return rank(around.nearest(vector, candidate_count(limit, has_quality=False), limit), limit)
+        return rank(around.nearest(vector, candidate_count(limit, has_quality=False), limit), limit, by_quality=False)
     count = candidate_count(limit, has_quality=True)
     while True:
         found = around.nearest(vector, count, count)
         ranked = rank(found, limit)
-        if not is_full(found, count) or count >= MAX_CANDIDATES or is_settled(ranked, found[-1]["distance"], limit):
+        if (
+            not is_full(found, count)
+            or count >= MAX_CANDIDATES
+            or is_settled(ranked, found[-1]["distance"], limit, around.scope.highest_quality)
+        ):
             return ranked
         count = min(4 * count, MAX_CANDIDATES)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from recant.corpus import Embeddings
 from recant.errors import Refused, UnknownSession, UsageError
-from recant.oplog import OperationLog, Selector
+from recant.oplog import OperationLog, Selector, refresh_projections
 from recant.sessions.session import Obstacle, Session, SessionDetail, SessionReport
 from recant.store import Connection, Database, Row, load
 
@@ -85,6 +85,7 @@ class Sessions:
         except Refused as refused:
             raise type(refused)(_not_merged(name, refused), **refused.details) from refused
         published = tuple((row["operation_id"], row["position"]) for row in rows)
+        refresh_projections(self.database)
         self._tend_indexes([operation_id for operation_id, _ in published])
         return SessionReport(
             name, "merged", bool(published), _told(before, "merged", "published", len(published)), published

@@ -36,9 +36,8 @@ def as_bytes(result: Any) -> bytes:
 def score_quality(library: Library, scores: dict[int, float]) -> None:
     """What the recalculation of feedback will write, by chunk id."""
     with Database(library.database.dsn, role="recant_owner") as owner, owner.transaction() as connection:
-        statement = (
-            "INSERT INTO chunk_quality SELECT id, score, 1 FROM unnest(%s::bigint[], %s::real[]) AS x (id, score)"
-        )
+        statement = """INSERT INTO chunk_quality (chunk_id, score, true_position)
+                       SELECT id, score, 1 FROM unnest(%s::bigint[], %s::real[]) AS x (id, score)"""
         connection.execute(statement, [list(scores), list(scores.values())])
 
 
