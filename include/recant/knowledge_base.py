@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from recant.comparison import Comparison
     from recant.corpus import Citation, CollectionInfo
     from recant.embedding import Embedder, ModelCard
+    from recant.export import Exports
     from recant.feedback import FeedbackReceipt
     from recant.ingestion.pipeline import Ingestion, Progress
     from recant.ingestion.request import IngestReport
@@ -146,6 +147,13 @@ class KnowledgeBase:
         from recant.monitoring import Health
 
         return Health(self.database, self.settings)
+
+    @cached_property
+    def exports(self) -> Exports:
+        """CSV and Parquet files of what is seen: writing, listing, checking, refreshing."""
+        from recant.export import Exports
+
+        return Exports(self.database, self.settings)
 
     def attribution(
         self,

@@ -27,7 +27,7 @@ from tests.benchmarks.measure import Measure
 from tests.benchmarks.report import table, write_results
 
 DOCUMENT = Path("docs/reference/benchmarks.md")
-BENCHMARKS = ("rollback", "search", "writing", "memory", "cold_search", "embedding", "scale", "peers", "filters")
+BENCHMARKS = ("rollback", "search", "writing", "memory", "cold_search", "embedding", "scale", "peers", "filters", "export")
 QUICK: dict[str, dict[str, Any]] = {
     "rollback": {"sizes": (100, 1_000, 5_000), "rounds": 10, "rows": 500},
     "search": {"documents": 2_500, "queries": 100},
@@ -37,6 +37,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "scale": {"chunks": 20_000, "operations": 20_000, "careless": 3_100, "records": 2_000},
     "peers": {"rows": 1_000, "queries": 20},
     "filters": {"documents": 3_000, "queries": 20},
+    "export": {"chunks": 5_000},
 }
 
 

@@ -11,6 +11,7 @@ import typer
 from recant.cli import (
     blocks,
     comparison,
+    exports,
     history,
     holds,
     knowledge,
@@ -87,6 +88,7 @@ app.add_typer(lineage.app, name="lineage", rich_help_panel=HISTORY)
 app.add_typer(storage.tag_commands, name="tag", rich_help_panel=STORAGE)
 app.add_typer(plan.app, name="plan", rich_help_panel=UNDO)
 app.add_typer(monitoring.app, name="metrics", rich_help_panel=SERVICES)
+app.add_typer(exports.export_commands, name="export", rich_help_panel=STORAGE)
 
 
 def run(arguments: Sequence[str]) -> int:
