@@ -17,6 +17,7 @@ from recant.settings import Settings, read_settings
 from recant.store import Database
 
 if TYPE_CHECKING:
+    from recant.analytics import Analytics
     from recant.artifacts import Artifacts
     from recant.blocks import Blocks
     from recant.comparison import Comparison
@@ -434,6 +435,12 @@ class KnowledgeBase:
             return compare_operation(self.database, operation, collection, source=source)
         first, last = (self.position() if moment is None else self.position_of(moment) for moment in (before, after))
         return compare(self.database, self._named(collection), first, last, source=source)
+
+    def analytics(self, export: Path | str | None = None) -> Analytics:
+        """A Parquet export opened for questions: that in the folder, or the newest that is current. Raises UsageError."""
+        from recant.analytics import Analytics
+
+        return Analytics(self.exports.newest("parquet").path if export is None else export)
 
     def position(self) -> int:
         """The last position given out."""

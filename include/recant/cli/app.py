@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from recant.cli import (
+    analytics,
     blocks,
     comparison,
     exports,
@@ -89,6 +90,7 @@ app.add_typer(storage.tag_commands, name="tag", rich_help_panel=STORAGE)
 app.add_typer(plan.app, name="plan", rich_help_panel=UNDO)
 app.add_typer(monitoring.app, name="metrics", rich_help_panel=SERVICES)
 app.add_typer(exports.export_commands, name="export", rich_help_panel=STORAGE)
+app.add_typer(analytics.analytics_commands, name="analytics", rich_help_panel=HISTORY)
 
 
 def run(arguments: Sequence[str]) -> int:

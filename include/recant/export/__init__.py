@@ -7,6 +7,7 @@ from recant.export.exports import ExportReport, Exports, Refreshed
 from recant.export.manifest import MANIFEST, Verification, listed_files, read_manifest, verify_manifest
 from recant.export.request import COMPRESSIONS, FORMATS, ExportRequest
 from recant.export.tables import DEFAULT_TABLES, TABLES, Column, Table, unprotected
+from recant.export.views import VIEWS, View
 
 __all__ = [
     "COMPRESSIONS",
@@ -14,6 +15,7 @@ __all__ = [
     "FORMATS",
     "MANIFEST",
     "TABLES",
+    "VIEWS",
     "Column",
     "ExportReport",
     "ExportRequest",
@@ -21,6 +23,7 @@ __all__ = [
     "Refreshed",
     "Table",
     "Verification",
+    "View",
     "listed_files",
     "read_manifest",
     "unprotected",

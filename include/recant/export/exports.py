@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recant.artifacts import Artifact, ArtifactFile, Artifacts
-from recant.errors import RecantError
+from recant.errors import RecantError, UsageError
 from recant.export.csv_files import write_csv
 from recant.export.files import disk_errors
 from recant.export.folder import replacing
@@ -26,6 +26,7 @@ from recant.export.manifest import (
 from recant.export.query import Scope, is_behind, read_scope, select
 from recant.export.request import ExportRequest
 from recant.export.tables import TABLES
+from recant.export.views import write_views
 from recant.lineage import collection_dataset
 from recant.oplog import Attribution, Dataset, OperationLog
 from recant.settings import Settings
@@ -126,6 +127,16 @@ class Exports:
         """Exports that stand where they were put, newest first; with `all_states` replaced and removed ones too."""
         return self.artifacts.find(kind="export", states=None) if all_states else self.artifacts.find(kind="export")
 
+    def newest(self, format: str) -> Artifact:
+        """The latest export of a format that is current and where it was put. Raises UsageError where there is none."""
+        for export in self.find():
+            if export.state == "current" and export.scope.get("format") == format and Path(export.path).is_dir():
+                return export
+        raise UsageError(
+            f"There is no {format} export that is current: `recant export to FOLDER --table all --format {format}` makes one, "
+            "`recant export refresh` makes stale ones again."
+        )
+
     def verify(self, manifest: Path | str) -> Verification:
         """Reads an export's files and compares them with its manifest. Needs no database. Raises UsageError."""
         return verify_manifest(Path(manifest).expanduser().absolute())
@@ -193,7 +204,7 @@ class Exports:
         with self.database.snapshot() as connection:
             scope = read_scope(connection, request)
             tables = [_write_table(connection, folder, name, request, scope, alive) for name in request.tables]
-        others: list[WrittenFile] = []
+        others = [write_views(folder, tables)] if request.format == "parquet" else []
         return scope, tables, write_manifest(folder, request, scope, operation_id, tables, others), others
 
     def _record(
