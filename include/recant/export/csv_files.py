@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -12,6 +13,8 @@ from recant.export.tables import Column
 from recant.store import Connection
 
 BLOCK_BYTES = 1 << 20
+FIRST_ROWS = 64
+MOST_ROWS = 4_096
 Names = Iterator[Path]
 
 
@@ -45,23 +48,18 @@ def write_csv(
 
 
 def _blocks(rows: Iterator[Any], limit: int | None) -> Iterator[tuple[int, bytes]]:
-    """Numbers of rows and their bytes, about a megabyte each; `limit` rows at most. A row comes with its LF."""
-    block: list[Any] = []
-    size, left = 0, limit
-    for row in rows:
-        block.append(row[:-1])
-        size += len(row)
-        if left is not None:
-            left -= 1
-        if size >= BLOCK_BYTES or left == 0:
-            yield len(block), _ended(block)
-            block, size = [], 0
-            if left == 0:
-                return
-    if block:
-        yield len(block), _ended(block)
+    """Numbers of rows and their bytes, about a megabyte each; `limit` rows at most. A row comes with its LF.
 
-
-def _ended(rows: list[Any]) -> bytes:
-    rows.append(b"")
-    return b"\r\n".join(rows)
+    How many rows make a block is told by the block before: asking each row would cost as much as reading it.
+    """
+    left, wanted = limit, FIRST_ROWS
+    while left is None or left > 0:
+        block = [row[:-1] for row in islice(rows, wanted if left is None else min(wanted, left))]
+        if not block:
+            return
+        number = len(block)
+        block.append(b"")
+        data = b"\r\n".join(block)
+        yield number, data
+        wanted = min(max(BLOCK_BYTES * number // len(data), 1), 2 * wanted, MOST_ROWS)
+        left = None if left is None else left - number

@@ -145,3 +145,29 @@ def test_pandas_and_duckdb_read_the_same(library: Library, export, target):
         [sys.executable, "-I", "-c", READ, str(target / "chunks.csv")], capture_output=True, text=True, check=True
     )
     assert json.loads(ended.stdout) == {"pandas": texts, "duckdb": texts}
+
+
+def test_memory_follows_the_block_and_not_the_table(database: str, target: Path, monkeypatch):
+    """Ten times as many rows take no more of it while they are written."""
+    import tracemalloc
+
+    from recant.export import ExportRequest, Exports, csv_files
+    from recant.oplog import Attribution
+    from recant.settings import read_settings
+    from recant.store import Database
+    from tests.benchmarks.synthetic import COLLECTION, Clusters, Writer, drafts
+
+    monkeypatch.setattr(csv_files, "BLOCK_BYTES", 1 << 14)
+    peaks = []
+    with Database(database) as db:
+        writer, exports = Writer(db), Exports(db, read_settings({}))
+        request = ExportRequest(str(target), ("chunks",), COLLECTION)
+        for documents in (40, 400):
+            writer.publish(drafts(Clusters(1, 10), documents, label="memory"))
+            exports.write(request, Attribution("warm-up"))
+            tracemalloc.start()
+            report = exports.write(request, Attribution("measured"))
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert report.size_bytes > 1_500_000
+    assert peaks[1] < max(1.5 * peaks[0], report.size_bytes / 3)

@@ -230,3 +230,20 @@ def test_a_request_is_read_as_it_was_written(target):
     for other in ({}, {"target": "/x", "colour": "red"}):
         with pytest.raises(UsageError):
             ExportRequest.from_dict(other)
+
+
+def test_a_long_export_keeps_its_lease(kb, library: Library, target, monkeypatch):
+    """Upkeep leaves it alone for as long as rows come."""
+    from recant.export import exports
+
+    library.publish({"a": "one"})
+    monkeypatch.setattr(exports, "LEASE_EXTENDED_EVERY_SECONDS", -1.0)
+    monkeypatch.setattr(exports, "LEASE_SECONDS", 0.0)
+    seen = []
+
+    def look(table: str, rows: int) -> None:
+        monkeypatch.setattr(exports, "LEASE_SECONDS", 3_600.0)
+        seen.extend(kb.operations.find(limit=1))
+
+    kb.exports.write(ExportRequest(str(target), collection="library"), kb.attribution(), progress=look)
+    assert [operation.lease_expired for operation in seen] == [True, False]
