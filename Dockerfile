@@ -21,7 +21,7 @@ RUN --mount=type=cache,target=/root/.cache \
  && pip install --no-cache-dir --disable-pip-version-check "$(grep '^uv==' constraints.txt)" \
  && uv pip install --constraints constraints.txt --build-constraints constraints.txt \
       ${TORCH_INDEX:+--index "$TORCH_INDEX" --index-strategy unsafe-best-match} \
-      --requirements pyproject.toml --extra celery
+      --requirements pyproject.toml --extra analytics --extra celery
 
 COPY README.md LICENSE ./
 COPY include include

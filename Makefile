@@ -106,5 +106,5 @@ $(READY): pyproject.toml constraints.txt
 	for name in UV_DEFAULT_INDEX UV_EXTRA_INDEX_URL UV_FIND_LINKS SSL_CERT_FILE; do \
 	  if [ -n "$${!name}" ]; then export "$$name"; else unset "$$name"; fi; done; \
 	$(BIN)/uv pip install --python $(BIN)/python --constraints constraints.txt --build-constraints constraints.txt \
-	  $(if $(TORCH_INDEX),--index '$(TORCH_INDEX)' --index-strategy unsafe-best-match) $$([ -t 2 ] || echo --quiet) --editable '.[dev,celery]'
+	  $(if $(TORCH_INDEX),--index '$(TORCH_INDEX)' --index-strategy unsafe-best-match) $$([ -t 2 ] || echo --quiet) --editable '.[analytics,celery,dev]'
 	@touch $(READY)

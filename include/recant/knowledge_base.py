@@ -17,11 +17,13 @@ from recant.settings import Settings, read_settings
 from recant.store import Database
 
 if TYPE_CHECKING:
+    from recant.analytics import Analytics
     from recant.artifacts import Artifacts
     from recant.blocks import Blocks
     from recant.comparison import Comparison
     from recant.corpus import Citation, CollectionInfo
     from recant.embedding import Embedder, ModelCard
+    from recant.export import Exports
     from recant.feedback import FeedbackReceipt
     from recant.ingestion.pipeline import Ingestion, Progress
     from recant.ingestion.request import IngestReport
@@ -157,6 +159,13 @@ class KnowledgeBase:
         from recant.monitoring import Health
 
         return Health(self.database, self.settings)
+
+    @cached_property
+    def exports(self) -> Exports:
+        """CSV and Parquet files of what is seen: writing, listing, checking, refreshing."""
+        from recant.export import Exports
+
+        return Exports(self.database, self.settings)
 
     def attribution(
         self,
@@ -442,6 +451,12 @@ class KnowledgeBase:
             return compare_operation(self.database, operation, collection, source=source)
         first, last = (self.position() if moment is None else self.position_of(moment) for moment in (before, after))
         return compare(self.database, self._named(collection), first, last, source=source)
+
+    def analytics(self, export: Path | str | None = None) -> Analytics:
+        """A Parquet export opened for questions: that in the folder, or the newest that is current. Raises UsageError."""
+        from recant.analytics import Analytics
+
+        return Analytics(self.exports.newest("parquet").path if export is None else export)
 
     def position(self) -> int:
         """The last position given out."""

@@ -81,6 +81,12 @@ def test_every_task_is_tried_again(dag_bag):
         ("propose_rollbacks", {"least_agents": 0}, "least_agents"),
         ("monitor_health", {"rules": "alerts.yml"}, "rules"),
         ("monitor_health", {"emails": ["nobody"]}, "emails"),
+        ("export_knowledge", {"target": "relative"}, "target"),
+        ("export_knowledge", {"tables": ["people"]}, "tables"),
+        ("export_knowledge", {"filters": {"a": 5}}, "filters"),
+        ("export_knowledge", {"columns": {"people": ["age"]}}, "columns"),
+        ("export_knowledge", {"compression": "rar"}, "compression"),
+        ("export_knowledge", {"rows_per_file": 0}, "rows_per_file"),
     ],
 )
 def test_a_bad_value_is_refused_before_anything_runs(api, known_dags, dag_id, conf, complaint):
@@ -110,6 +116,12 @@ def test_a_bad_value_is_refused_before_anything_runs(api, known_dags, dag_id, co
             "monitor_health",
             {"emails": ["ops@example.org", ""], "slack_channel": "#ops", "rules": "/etc/recant/alerts.yml"},
         ),
+        ("export_knowledge", {}),
+        (
+            "export_knowledge",
+            {"target": "/x", "collection": "*", "filters": {"a": ["b"]}, "columns": {"chunks": ["text"]}},
+        ),
+        ("refresh_exports", {}),
         ("propose_rollbacks", {"suite": "/etc/recant/rules.yml", "collection": "docs", "least_negative": 3}),
         ("rollback_knowledge", {"runs": ["manual__2026-11-20"], "since": "2026-11-20T08:00:00Z", "policy": "cascade"}),
     ],

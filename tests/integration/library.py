@@ -91,7 +91,9 @@ class Library:
                 self._bury(connection, target, source, over.get(source))
 
     def row(self, source: str, text: str, over: int | None) -> DocumentRow:
-        ids = Embeddings(self.database, self.collection.space_id, 4).add({text_hash(text): self.model.vector(text)})
+        ids = Embeddings(self.database, self.collection.space_id, self.model.dimensions).add(
+            {text_hash(text): self.model.vector(text)}
+        )
         chunk = ChunkRow(0, ids[text_hash(text)], len(text.split()), "text", (), text, {})
         digest = hashlib.sha256(text.encode()).digest()
         return DocumentRow(source, "test", source, "text", digest, digest, {}, (chunk,), over)

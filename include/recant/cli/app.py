@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from recant.cli import (
+    analytics,
     blocks,
     comparison,
+    exports,
     history,
     holds,
     knowledge,
@@ -89,6 +91,8 @@ app.add_typer(lineage.app, name="lineage", rich_help_panel=HISTORY)
 app.add_typer(storage.tag_commands, name="tag", rich_help_panel=STORAGE)
 app.add_typer(plan.app, name="plan", rich_help_panel=UNDO)
 app.add_typer(monitoring.app, name="metrics", rich_help_panel=SERVICES)
+app.add_typer(exports.export_commands, name="export", rich_help_panel=STORAGE)
+app.add_typer(analytics.analytics_commands, name="analytics", rich_help_panel=HISTORY)
 
 
 def run(arguments: Sequence[str]) -> int:

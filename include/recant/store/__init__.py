@@ -1,6 +1,7 @@
 """The only place that knows psycopg: connections, named queries, migrations, and the driver's errors in our words."""
 
 from recant.store.arrays import array_text, numbers_text
+from recant.store.cursors import tuple_rows
 from recant.store.database import Connection, Database, Row, connect_once, json_parameter
 from recant.store.migration import migrate, pending_migrations
 from recant.store.queries import load
@@ -19,5 +20,6 @@ __all__ = [
     "migrate",
     "numbers_text",
     "pending_migrations",
+    "tuple_rows",
     "vector_rows",
 ]
