@@ -27,7 +27,7 @@ from tests.benchmarks.measure import Measure
 from tests.benchmarks.report import table, write_results
 
 DOCUMENT = Path("docs/reference/benchmarks.md")
-BENCHMARKS = ("rollback", "search", "writing", "memory", "cold_search", "embedding", "scale", "peers")
+BENCHMARKS = ("rollback", "search", "writing", "memory", "cold_search", "embedding", "scale", "peers", "lineage_graph")
 QUICK: dict[str, dict[str, Any]] = {
     "rollback": {"sizes": (100, 1_000, 5_000), "rounds": 10, "rows": 500},
     "search": {"documents": 2_500, "queries": 100},
@@ -35,6 +35,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "memory": {"documents": 50},
     "cold_search": {"rounds": 2},
     "scale": {"chunks": 20_000, "operations": 20_000, "careless": 3_100, "records": 2_000},
+    "lineage_graph": {"operations": 20_000},
     "peers": {"rows": 1_000, "queries": 20},
 }
 
