@@ -39,6 +39,7 @@ BENCHMARKS = (
     "filters",
     "quality",
     "export",
+    "lineage_graph",
 )
 QUICK: dict[str, dict[str, Any]] = {
     "rollback": {"sizes": (100, 1_000, 5_000), "rounds": 10, "rows": 500},
@@ -47,6 +48,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "memory": {"documents": 50},
     "cold_search": {"rounds": 2},
     "scale": {"chunks": 20_000, "operations": 20_000, "careless": 3_100, "records": 2_000},
+    "lineage_graph": {"operations": 20_000},
     "peers": {"rows": 1_000, "queries": 20},
     "filters": {"documents": 3_000, "queries": 20},
     "quality": {"chunks": 20_000, "documents": 500, "spoken": 100, "queries": 20},

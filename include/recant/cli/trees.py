@@ -35,7 +35,7 @@ def show_graph(output: Output, graph: LineageGraph) -> None:
     output.print(f"{title_of(graph)}, as of position {graph.position:,}")
     for heading, branches in _sections(graph):
         if branches:
-            output.print("", heading)
+            output.print("", *[heading] * bool(heading))
             _show(output, branches)
     if not graph.edges and len(graph.operations) + len(graph.jobs) <= 1:
         output.print("Nothing else is tied to it." if graph.start else "Nothing was written yet.")
@@ -59,7 +59,7 @@ def _sections(graph: LineageGraph) -> list[tuple[str, list[Branch]]]:
     starts = graph.start_nodes
     up = _grown(starts, backward, lines) if graph.direction != "down" else []
     down = _grown(starts, forward, lines) if graph.direction != "up" else []
-    return [("Built on, upstream:", up), ("What was built on it, downstream:", down)]
+    return [("What it was built on, upstream:", up), ("What was built on it, downstream:", down)]
 
 
 def _grown(

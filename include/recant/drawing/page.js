@@ -160,7 +160,7 @@ function draw() {
     arrow.drawn = element("path", { d: text, class: arrow.dashed ? "arrow dashed" : "arrow", "marker-end": "url(#head)" });
     canvas.append(arrow.drawn);
     const words = [...arrow.labels].filter(([label]) => label).map(([label, count]) => (count > 1 ? `${label} ×${count}` : label)).join(", ");
-    arrow.words = element("text", { class: "label", x: middle[0], y: middle[1] - 4 }, short(words, 18));
+    arrow.words = element("text", { class: "label", x: middle[0], y: middle[1] - 4 }, words.length <= 20 ? words : words.slice(0, 19) + "…");
     canvas.append(arrow.words);
   }
   for (const id of shown.boxes) canvas.append(drawBox(id, placed));

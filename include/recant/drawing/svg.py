@@ -12,6 +12,7 @@ MARGIN = 24
 HEADER = 56
 FOOT_LINE = 18
 LABEL_CHARACTERS = 32
+LABEL_ROOM = 18
 DETAIL_CHARACTERS = 38
 _STYLE = """
 text { font: 13px Helvetica, Arial, sans-serif; fill: #1f2937; }
@@ -72,7 +73,7 @@ def _arrow(arrow: Arrow, points: Sequence[Point]) -> str:
         return path
     (x, y), (to_x, to_y) = points[0], points[1]
     place = f'x="{(x + to_x) / 2:.1f}" y="{(y + to_y) / 2 - 4:.1f}"'
-    return f'{path}<text class="small label" text-anchor="middle" {place}>{_text(arrow.label, 14)}</text>'
+    return f'{path}<text class="small label" text-anchor="middle" {place}>{_text(_short(arrow.label))}</text>'
 
 
 def _box(box: Box, layout: Layout) -> str:
@@ -91,6 +92,10 @@ def _box(box: Box, layout: Layout) -> str:
         f'<text class="small" x="{x + 12:.1f}" y="{y + 37:.1f}">{_text(box.detail, DETAIL_CHARACTERS)}</text></g>'
     )
     return f'<a href="{escape(box.address)}" target="_blank" rel="noopener">{drawn}</a>' if box.address else drawn
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= LABEL_ROOM else f"{label[: LABEL_ROOM - 1]}…"
 
 
 def _text(text: str, longest: int = 200) -> str:

@@ -66,8 +66,9 @@ def failure_radius(question: Question, start: Start, limit: int) -> FailureRadiu
     runs, _ = walk_datasets(question, written, upstream=False, depth=None)
     own_jobs = jobs_of(question, own)
     known = {job.job for job in own_jobs}
+    graph = job_graph(question, start, own, "down", None)
     return FailureRadius(
-        graph=job_graph(question, start, own, "down", None),
+        graph=graph,
         own_operations=len(own),
         own_states=_states(question, own),
         operations=len(below),
@@ -78,7 +79,7 @@ def failure_radius(question: Question, start: Start, limit: int) -> FailureRadiu
         datasets=_told(question, written, "it")
         + _told(question, [d for d in further if d not in written], "downstream"),
         readers=[job for job in jobs_of(question, runs) if job.job not in known],
-        artifacts=[],
+        artifacts=graph.artifacts,
     )
 
 

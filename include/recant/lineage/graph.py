@@ -135,7 +135,8 @@ class LineageGraph:
     jobs: list[JobNode] = field(default_factory=list)
     datasets: list[DatasetNode] = field(default_factory=list)
     artifacts: list[dict[str, Any]] = field(default_factory=list)
-    """Files that hold what is in the answer."""
+    """Files that hold what is in the answer, the newest: artifact_id, kind, path, format, position, collection, state
+    (today's), operation_id (its maker), holds (operations)."""
     edges: list[Edge] = field(default_factory=list)
     truncated: bool = False
     """Whether there is more than the limit allowed to show; what is nearest was kept."""

@@ -62,24 +62,29 @@ WHERE d.namespace = %(namespace)s AND d.name = %(name)s AND d.direction = %(dire
 ORDER BY o.id DESC LIMIT %(limit)s
 
 -- name: downstream
--- One hop: what was built on these operations.
-SELECT DISTINCT d.input_operation_id AS via, 0 AS via_record, d.operation_id, 0 AS record_id, d.class AS relation, NULL AS source
+-- One hop: what was built on these operations, and what read a file that they wrote.
+SELECT DISTINCT d.input_operation_id AS via, d.operation_id, 0 AS record_id, d.class AS relation, NULL AS source, NULL AS namespace, NULL AS name
 FROM dependency d JOIN operation o ON o.id = d.operation_id
 WHERE d.input_operation_id = ANY (%(operations)s::bigint[]) AND o.position <= %(position)s
-ORDER BY d.operation_id, via, relation LIMIT %(limit)s
+UNION ALL
+{files_below}
+ORDER BY 2, 1, 4 LIMIT %(limit)s
 
 -- name: upstream
--- One hop: what these operations were built on.
-SELECT DISTINCT d.operation_id AS via, 0 AS via_record, d.input_operation_id AS operation_id, 0 AS record_id, d.class AS relation, NULL AS source
+-- One hop: what these operations were built on, and what wrote the files that they read.
+SELECT DISTINCT d.operation_id AS via, d.input_operation_id AS operation_id, 0 AS record_id, d.class AS relation, NULL AS source,
+       NULL AS namespace, NULL AS name
 FROM dependency d
 WHERE d.operation_id = ANY (%(operations)s::bigint[])
-ORDER BY operation_id DESC, via, relation LIMIT %(limit)s
+UNION ALL
+{files_above}
+ORDER BY 2 DESC, 1, 4 LIMIT %(limit)s
 
 -- name: downstream_of_records
 -- One hop: what was built on these records of operations (record 0: on all of it). What is built on an operation is narrowed
 -- to the record that names its input, or that it left alone.
-SELECT DISTINCT t.o AS via, t.r AS via_record, d.operation_id,
-       coalesce(m.record_id, CASE WHEN d.class = 'affirmed' THEN i.record_id END, 0) AS record_id, d.class AS relation, k.key AS source
+SELECT DISTINCT t.o AS via, d.operation_id, coalesce(m.record_id, CASE WHEN d.class = 'affirmed' THEN i.record_id END, 0) AS record_id,
+       d.class AS relation, k.key AS source, NULL AS namespace, NULL AS name
 FROM unnest(%(operations)s::bigint[], %(records)s::bigint[]) AS t (o, r)
 JOIN dependency d ON d.input_operation_id = t.o
 JOIN version i ON i.version_id = d.input_version_id
@@ -87,25 +92,31 @@ LEFT JOIN version m ON m.version_id = d.version_id
 LEFT JOIN record k ON k.id = coalesce(m.record_id, CASE WHEN d.class = 'affirmed' THEN i.record_id END)
 JOIN operation o ON o.id = d.operation_id
 WHERE (t.r = 0 OR i.record_id = t.r) AND o.position <= %(position)s
-ORDER BY d.operation_id, record_id, via LIMIT %(limit)s
+UNION ALL
+{files_below}
+ORDER BY 2, 3, 1 LIMIT %(limit)s
 
 -- name: upstream_of_records
 -- One hop: which records of which operations these were built on.
-SELECT DISTINCT t.o AS via, t.r AS via_record, d.input_operation_id AS operation_id, i.record_id, d.class AS relation, k.key AS source
+SELECT DISTINCT t.o AS via, d.input_operation_id AS operation_id, i.record_id, d.class AS relation, k.key AS source,
+       NULL AS namespace, NULL AS name
 FROM unnest(%(operations)s::bigint[], %(records)s::bigint[]) AS t (o, r)
 JOIN dependency d ON d.operation_id = t.o
 JOIN version i ON i.version_id = d.input_version_id
 JOIN record k ON k.id = i.record_id
 LEFT JOIN version m ON m.version_id = d.version_id
 WHERE t.r = 0 OR coalesce(m.record_id, CASE WHEN d.class = 'affirmed' THEN i.record_id END, t.r) = t.r
-ORDER BY operation_id DESC, i.record_id, via LIMIT %(limit)s
+UNION ALL
+{files_above}
+ORDER BY 2 DESC, 3, 1 LIMIT %(limit)s
 
--- name: through_files
--- One hop through what only its name ties together.
-SELECT DISTINCT f.via, f.operation_id, f.namespace, f.name FROM lineage_through_files(%(operations)s::bigint[], %(upstream)s) f
-JOIN operation o ON o.id = f.operation_id
-WHERE o.position <= %(position)s
-ORDER BY f.operation_id, f.via, f.namespace, f.name LIMIT %(limit)s
+-- name: files_below
+SELECT DISTINCT u.id, x.operation_id, 0, NULL, NULL, x.namespace, x.name
+FROM unnest(%(operations)s::bigint[]) AS u (id) CROSS JOIN LATERAL lineage_files_below(u.id) x WHERE x.position <= %(position)s
+
+-- name: files_above
+SELECT DISTINCT u.id, x.operation_id, 0, NULL, NULL, x.namespace, x.name
+FROM unnest(%(operations)s::bigint[]) AS u (id) CROSS JOIN LATERAL lineage_files_above(u.id) x
 
 -- name: reach
 SELECT lineage_reach(%(operations)s::bigint[], %(upstream)s, %(depth)s, %(position)s) AS operations
@@ -218,3 +229,20 @@ GROUP BY r.kind ORDER BY r.kind
 -- name: every_operation
 SELECT coalesce(array_agg(o.id ORDER BY o.id), ARRAY[]::bigint[]) AS operations FROM operation o
 WHERE o.position <= %(position)s OR %(now)s AND o.position IS NULL
+
+-- name: artifacts_of_operations
+-- Files made by the position that hold something of these operations, and stand where they were put; the newest first. Their
+-- state is that of today. `holds`: which of the operations.
+SELECT s.id AS artifact_id, s.kind, s.path, s.format, s.position, s.collection, s.state, s.operation_id, held.operations AS holds
+FROM artifact a
+JOIN operation maker ON maker.id = a.operation_id AND maker.position <= %(position)s
+CROSS JOIN LATERAL (
+  SELECT array_agg(o.id ORDER BY o.id) AS operations FROM operation o
+  WHERE o.id = ANY (%(operations)s::bigint[]) AND NOT o.control AND o.position BETWEEN a.first_position AND a.position
+    AND (a.collection_id IS NULL OR o.collection_id = a.collection_id)
+    AND (SELECT h.visible FROM visibility_history h WHERE h.operation_id = o.id AND h.from_position <= a.position
+         ORDER BY h.from_position DESC LIMIT 1)
+) held
+JOIN artifact_state s ON s.id = a.id AND s.state NOT IN ('removed', 'replaced')
+WHERE a.removed_at IS NULL AND held.operations IS NOT NULL
+ORDER BY a.id DESC LIMIT %(limit)s

@@ -3,45 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
-from recant.lineage.graph import DatasetNode, Direction, Edge, JobNode, LineageGraph, dataset_id
+from recant.lineage.graph import Direction, JobNode, LineageGraph, dataset_id
+from recant.lineage.holdings import artifacts_of, tie_to_datasets
 from recant.lineage.naming import is_collection, job_name
 from recant.lineage.question import Question
 from recant.lineage.starts import Dataset, Start
+from recant.lineage.ties import Ties
 from recant.lineage.walk import reach
-
-
-@dataclass(slots=True)
-class Ties:
-    """Datasets and edges as they are met; an edge that is met again counts up."""
-
-    datasets: dict[str, Dataset] = field(default_factory=dict)
-    counts: dict[tuple[str, str, str], int] = field(default_factory=dict)
-
-    def add(self, source: str, target: str, relation: str, count: int = 1) -> None:
-        """One more edge, or more of one."""
-        key = (source, target, relation)
-        self.counts[key] = self.counts.get(key, 0) + count
-
-    def dataset(self, dataset: Dataset) -> str:
-        """A dataset's node."""
-        node = dataset_id(*dataset)
-        self.datasets[node] = dataset
-        return node
-
-    def touch(self, node: str, direction: str, dataset: str, count: int = 1) -> None:
-        """That a job or an operation read or wrote a dataset."""
-        self.add(*((dataset, node, "read") if direction == "input" else (node, dataset, "wrote")), count)
-
-    def edges(self, *, counted: bool = True) -> list[Edge]:
-        """All of them, in the order in which they were met."""
-        return [Edge(*key, count if counted else 1) for key, count in self.counts.items()]
-
-    def nodes(self, question: Question) -> list[DatasetNode]:
-        """The datasets met, with their pages."""
-        return [DatasetNode(*dataset, question.dataset_page(*dataset)) for dataset in self.datasets.values()]
 
 
 def ways(direction: Direction) -> list[bool]:
@@ -64,6 +36,8 @@ def job_graph(
     everything = sorted({*above, *below})
     link_jobs(question, ties, everything)
     names = [job.node_id for job in jobs_of(question, own)]
+    artifacts = artifacts_of(question, below)
+    tie_to_datasets(question, ties, artifacts, names)
     return LineageGraph(
         start=start.given | {"jobs": names},
         direction=direction,
@@ -72,6 +46,7 @@ def job_graph(
         level="jobs",
         jobs=sorted(jobs_of(question, everything), key=lambda job: job.node_id not in names),
         datasets=ties.nodes(question),
+        artifacts=artifacts,
         edges=ties.edges(),
     )
 
@@ -111,7 +86,10 @@ def overview_graph(question: Question) -> LineageGraph:
 
 def job_of(row: Mapping[str, Any], prefix: str = "") -> str:
     """The OpenLineage job that an operation of these columns is a run of."""
-    return job_name(row[f"{prefix}kind"], row[f"{prefix}collection"], row[f"{prefix}parent_job_name"])
+    return _job_name(row[f"{prefix}kind"], row[f"{prefix}collection"], row[f"{prefix}parent_job_name"])
+
+
+_job_name = lru_cache(maxsize=10_000)(job_name)
 
 
 def jobs_of(question: Question, operations: Collection[int]) -> list[JobNode]:

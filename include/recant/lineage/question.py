@@ -15,6 +15,10 @@ from recant.store import Connection, Row, load
 
 _SQL = load(__package__, "graph.sql")
 _WITH_PARTS = (
+    "downstream",
+    "upstream",
+    "downstream_of_records",
+    "upstream_of_records",
     "describe",
     "jobs_of_operations",
     "datasets_of_jobs",
@@ -62,7 +66,8 @@ def ask(connection: Connection, settings: Settings, as_of: Moment | None) -> Que
 
 
 def _statements() -> dict[str, LiteralString]:
-    parts: dict[str, LiteralString] = {name: _SQL[name] for name in ("visible_then", "parent_job", "via_parent_job")}
+    named = ("visible_then", "parent_job", "via_parent_job", "files_below", "files_above")
+    parts: dict[str, LiteralString] = {name: _SQL[name] for name in named}
     parts["job_columns"] = _SQL["job_columns"].format(**parts)
     return dict(_SQL) | {name: _SQL[name].format(**parts) for name in _WITH_PARTS}
 

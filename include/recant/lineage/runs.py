@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from recant.lineage.graph import Direction, LineageGraph, OperationNode
-from recant.lineage.jobs import Ties, job_of, ways
+from recant.lineage.holdings import artifacts_of, tie_to_operations
+from recant.lineage.jobs import job_of, ways
 from recant.lineage.question import Question
 from recant.lineage.starts import WHOLE, Dataset, Start, Target, find_document, find_operations
+from recant.lineage.ties import Ties
 from recant.lineage.walk import Reached, walk
 
 _SHOWN = {"input": True, "output": False}
@@ -82,6 +84,8 @@ def _graph(
     for edge in together.edges:
         ties.add(edge.source, edge.target, edge.relation)
     _touch(question, ties, walks, list(together.distances))
+    artifacts = artifacts_of(question, walks[False].distances) if False in walks else []
+    tie_to_operations(ties, artifacts, together.distances)
     return LineageGraph(
         start=start,
         direction=direction,
@@ -90,6 +94,7 @@ def _graph(
         level="runs",
         operations=operation_nodes(question, together),
         datasets=ties.nodes(question),
+        artifacts=artifacts,
         edges=ties.edges(counted=False),
         truncated=any(reached.truncated for reached in walks.values()),
     )

@@ -1,7 +1,7 @@
 """From some operations to what was built on them, or to what they were built on, hop by hop, nearest first.
 
 Between operations the log's dependencies are followed. Through a dataset that is no collection (a file that one operation
-wrote and another read) only names lead on. A hop is two queries, whatever is in the log; hidden operations are walked
+wrote and another read) only names lead on. A hop is one query, whatever is in the log; hidden operations are walked
 through, as what was built on them was built on them.
 """
 
@@ -85,6 +85,4 @@ def _next(question: Question, frontier: list[Target], upstream: bool, *, room: i
     name = "upstream" if upstream else "downstream"
     if any(record != WHOLE for _, record in frontier):
         name, given["records"] = f"{name}_of_records", [record for _, record in frontier]
-    rows = question.rows(name, **given)
-    files = question.rows("through_files", upstream=upstream, **given)
-    return rows + [row | {"record_id": WHOLE, "relation": None, "source": None} for row in files]
+    return question.rows(name, **given)

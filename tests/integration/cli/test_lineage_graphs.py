@@ -32,7 +32,7 @@ def test_a_tree_of_what_was_built_on_an_operation(recant: Run, written: list[int
     first, _, third = written
     lines = recant("lineage", "show", "--operation", str(first)).out.splitlines()
     assert lines[0] == f"Lineage of operation {first}, as of position 4"
-    up, down = lines.index("Built on, upstream:"), lines.index("What was built on it, downstream:")
+    up, down = lines.index("What it was built on, upstream:"), lines.index("What was built on it, downstream:")
     assert any(line.startswith("  read  /srv/docs") for line in lines[up:down])
     below = [line for line in lines[down:] if "ingest" in line]
     assert [line.index("i") for line in (line.replace("derived  ", "").replace("cited  ", "") for line in below)] == [

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from recant.artifacts import Artifacts
 from recant.errors import UnknownOperation, UsageError
 from recant.lineage import Start
 from recant.lineage.graph import LineageGraph
@@ -289,3 +292,45 @@ def test_impossible_options_are_refused(library: Library, wrong: dict[str, objec
     """Before anything is asked."""
     with pytest.raises(UsageError):
         lineage_of(library).trace(Start(operation=1), **wrong)
+
+
+def export(library: Library, path: str) -> int:
+    """An artifact that holds what is seen now; its id."""
+    operation = begin(library, kind="export", writes=[path], changes_library=False)
+    batch, position = library.log.begin_batch(operation, "file"), library.log.position()
+    file = {"kind": "export", "path": Path(path), "format": "csv", "position": position, "read_position": position}
+    found = Artifacts(library.database).record(batch, **file, sha256="0" * 64, size_bytes=1, files=[])
+    library.log.finish_batch(batch, {})
+    library.log.publish(operation)
+    return found
+
+
+def test_files_that_hold_it_are_downstream(library: Library):
+    """Tied to the nearest operation that they hold; as of a position only those made by then."""
+    first = publish(library, {"a": "one"})
+    early = export(library, "/out/early.csv")
+    second = publish(library, {"b": "from a"}, {"a": "derived"})
+    late = export(library, "/out/late.csv")
+    lineage = lineage_of(library)
+    found = lineage.trace(Start(operation=first))
+    assert [(a["artifact_id"], a["holds"], a["state"]) for a in found.artifacts] == [
+        (late, [first, second], "current"), (early, [first], "current"),
+    ]  # fmt: skip
+    assert {e for e in ends(found) if e[2] == "holds"} == {
+        (f"operation:{first}", f"artifact:{artifact}", "holds") for artifact in (early, late)
+    }
+    assert [a["artifact_id"] for a in lineage.downstream(Start(operation=second)).artifacts] == [late]
+    assert [a["artifact_id"] for a in lineage.trace(Start(operation=first), as_of=3).artifacts] == [early]
+    assert lineage.upstream(Start(operation=first)).artifacts == []
+    jobs = lineage.jobs(Start(operation=first))
+    assert ("dataset:postgres://recant:recant.recant.library", f"artifact:{late}", "holds") in ends(jobs)
+    library.rollback.apply(library.rollback.plan(Selector(operations=(second,)), agent="x"), BY)
+    assert [a["state"] for a in lineage.trace(Start(operation=first)).artifacts] == ["stale", "current"]
+
+
+def test_a_failure_reaches_files(library: Library):
+    """Those that hold what the run wrote, or what was built on it."""
+    publish(library, {"a": "one"}, by=of_dag("load", "r1"))
+    held = export(library, "/out/all.csv")
+    found = lineage_of(library).get_failure_blast_radius(run="r1")
+    assert [(a["artifact_id"], a["path"]) for a in found.artifacts] == [(held, "/out/all.csv")]
