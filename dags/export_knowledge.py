@@ -66,11 +66,13 @@ with DAG(
         "filters": Param(
             {},
             type="object",
-            additionalProperties={
-                "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
-            },
             title="Filters",
             description='Only documents and chunks with these values, as for a search: {"doc_type": "readme"}.',
+        ),
+        "where": parameters.optional_text(
+            "Where",
+            'The same as a text: doc_type = "adr" and year >= 2024. Beside filters, both must hold.',
+            maxLength=4000,
         ),
         "written_by": parameters.condition("Written by", "Only what these agents wrote, one a line."),
         "columns": Param(

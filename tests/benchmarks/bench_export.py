@@ -1,7 +1,7 @@
 """Exports against plain COPY of the same rows to a file, and Parquet against pyarrow alone with the rows in memory.
 
 Plain COPY writes what the server sends, through the same driver, with ordinary buffering: no protection of formulas, no
-CR LF, no sha256, no manifest, no fsync, no operation. Each is timed three times in turn; the medians are compared.
+CR LF, no sha256, no manifest, no fsync, no operation. Each is timed five times in turn; the medians are compared.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.benchmarks.measure import Measure, at_least, median, stopwatch
 from tests.benchmarks.server import measured_server
 from tests.benchmarks.synthetic import CHUNKS_PER_DOCUMENT, COLLECTION, Clusters, Writer, drafts
 
-ROUNDS = 3
+ROUNDS = 5
 
 
 def run(chunks: int = 100_000, seed: int = 5) -> list[Measure]:

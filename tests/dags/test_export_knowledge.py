@@ -52,7 +52,13 @@ def test_every_field_of_the_form_says_what_goes_in(run_dag, library: Library, tm
     library.publish({"b": "two"}, agent="bob")
     library.publish({"c": "three"}, agent="bob")
     shaped = {"tables": ["chunks"], "columns": {"chunks": ["text"]}, "rows_per_file": 1, "protect_formulas": False}
-    narrowed = {"filters": {"source": ["a", "b", "c"]}, "written_by": ["bob", ""], "as_of": "2", "collection": "*"}
+    narrowed = {
+        "filters": {"source": ["a", "b", "c"]},
+        "written_by": ["bob", ""],
+        "as_of": "2",
+        "collection": "*",
+        "where": 'source != "a"',
+    }
     run = run_dag("export_knowledge", {"target": str(tmp_path / "x"), **shaped, **narrowed, "compression": "gzip"})
     assert run.xcom("export")["rows"] == {"chunks": 1}
     manifest = json.loads((tmp_path / "x" / "manifest.json").read_bytes())

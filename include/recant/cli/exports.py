@@ -63,6 +63,10 @@ def export_to(
         list[str] | None,
         typer.Option("--filter", metavar="KEY=VALUE", help="Only documents and chunks with it, as for a search."),
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILTER", help="Only what it holds for: 'doc_type = \"adr\" and year >= 2024'."),
+    ] = None,
     written_by: Annotated[
         list[str] | None, typer.Option("--written-by", metavar="AGENT", help="Only what this agent wrote. Repeatable.")
     ] = None,
@@ -89,6 +93,7 @@ def export_to(
     """Write what is seen into a folder of files, as an operation. What was there is replaced in one step."""
     import recant
     from recant.export import TABLES, ExportRequest
+    from recant.search.filters import both
 
     if all_collections and collection is not None:
         raise UsageError("Give either --collection or --all-collections.")
@@ -104,7 +109,7 @@ def export_to(
             format=format.value,
             compression=packed.value,
             as_of=None if as_of is None else kb.position_of(as_of),
-            filters=parse_filters(filters or []),
+            filters=both(parse_filters(filters or []), *(where or [])),
             agents=tuple(written_by or ()),
             columns=_columns(columns or []),
             vectors=vectors,

@@ -12,13 +12,12 @@ from recant.artifacts import Artifact, ArtifactFile, Artifacts
 from recant.errors import RecantError, UsageError
 from recant.export.csv_files import write_csv
 from recant.export.files import disk_errors
-from recant.export.folder import replacing
+from recant.export.folder import check_replaceable, replacing
 from recant.export.manifest import (
     MANIFEST,
     Verification,
     WrittenFile,
     WrittenTable,
-    require_replaceable,
     sha256_of,
     verify_manifest,
     write_manifest,
@@ -100,7 +99,7 @@ class Exports:
         target holds something else; OutOfSpace; ConfigurationError where Parquet can't be written.
         """
         started, target = time.perf_counter(), Path(request.target)
-        require_replaceable(target)
+        check_replaceable(target)
         with self.database.snapshot() as connection:
             scope = read_scope(connection, request)
         operation_id = self._open(request, scope, attribution, open_key)
@@ -109,7 +108,6 @@ class Exports:
             alive = _Alive(self._log, operation_id, progress)
             with disk_errors(), replacing(target) as folder:
                 scope, tables, manifest, others = self._write_files(folder, request, operation_id, alive)
-                require_replaceable(target)
             artifact_id = self._record(batch_id, request, scope, manifest, tables, others)
             rows = {table.name: table.rows for table in tables}
             self._log.finish_batch(batch_id, {"files": sum(len(t.files) for t in tables), "rows": sum(rows.values())})

@@ -14,11 +14,11 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from recant.errors import UsageError
-from recant.export.manifest import MANIFEST
+from recant.export.manifest import MANIFEST, require_replaceable
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -29,7 +29,7 @@ _RENAME_SWAP = 2
 def replacing(target: Path) -> Iterator[Path]:
     """An empty folder that takes the place of `target` when the block ends, and goes when it raises.
 
-    Raises UsageError where the folder above can't be written to.
+    Raises UsageError where the folder above can't be written to, Refused where the place holds anything but an export.
     """
     staged, held = _stage(target)
     try:
@@ -39,6 +39,12 @@ def replacing(target: Path) -> Iterator[Path]:
     finally:
         _remove(staged)
         os.close(held)
+
+
+def check_replaceable(target: Path) -> None:
+    """Raises Refused where the place holds anything but an export. Asked between replacements, never during one."""
+    with _locked(target.parent) if target.parent.is_dir() else nullcontext():
+        require_replaceable(target)
 
 
 def _stage(target: Path) -> tuple[Path, int]:
@@ -60,6 +66,7 @@ def _stage(target: Path) -> tuple[Path, int]:
 
 def _put_in_place(staged: Path, target: Path) -> None:
     with _locked(target.parent):
+        require_replaceable(target)
         if not target.exists():
             staged.rename(target)
         elif not _exchange(staged, target):

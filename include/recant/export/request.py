@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from recant.errors import UsageError
 from recant.export.tables import DEFAULT_TABLES, TABLES
-from recant.search.filters import compile_filters
+from recant.search.filters import Filters, compile_filters
 
 FORMATS = ("csv", "parquet")
 COMPRESSIONS = ("none", "gzip", "zstd")
@@ -35,7 +37,7 @@ class ExportRequest:
     """`none`, `gzip` or `zstd`: of CSV files as a whole; within Parquet files, where `none` is none."""
     as_of: int | None = None
     """A position; None: what is seen when it is made, and again when it is refreshed."""
-    filters: Mapping[str, Any] = field(default_factory=dict)
+    filters: Filters | None = None
     """As for a search, on documents and chunks; a document passes when one of its chunks does."""
     agents: tuple[str, ...] = ()
     """Only what these wrote; none: whoever wrote."""
@@ -88,7 +90,7 @@ class ExportRequest:
         """JSON-ready; `from_dict` reads it."""
         texts = {"tables": list(self.tables), "agents": list(self.agents)}
         columns = {name: list(chosen) for name, chosen in self.columns.items()}
-        filters = {key: value if isinstance(value, str) else list(value) for key, value in self.filters.items()}
+        filters = json.loads(json.dumps(self.filters, default=_plain))
         return {f.name: getattr(self, f.name) for f in fields(self)} | texts | {"columns": columns, "filters": filters}
 
     @classmethod
@@ -100,6 +102,10 @@ class ExportRequest:
         columns = {name: tuple(chosen) for name, chosen in (known.get("columns") or {}).items()}
         lists = {name: tuple(known[name]) for name in ("tables", "agents") if name in known}
         return cls(**{**known, **lists, "columns": columns})
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else list(value)
 
 
 def _require(what: str, value: str, choices: tuple[str, ...]) -> None:

@@ -30,7 +30,8 @@ class KnowledgeBaseExportOperator(KnowledgeBaseOperator):
     :param format: `csv` or `parquet`.
     :param compression: `none`, `gzip` or `zstd`; None: none for CSV, zstd for Parquet.
     :param as_of: a position, a tag or a time; None: now.
-    :param filters: as for a search.
+    :param filters: as for a search: values by key.
+    :param where: as for a search: a text; beside `filters`, both must hold.
     :param written_by: agents; only what they wrote.
     :param columns: lists of columns by table.
     :param vectors: the chunks' vectors as well.
@@ -49,6 +50,7 @@ class KnowledgeBaseExportOperator(KnowledgeBaseOperator):
         "compression",
         "as_of",
         "filters",
+        "where",
         "written_by",
         "columns",
         "vectors",
@@ -71,6 +73,7 @@ class KnowledgeBaseExportOperator(KnowledgeBaseOperator):
         compression: str | None = None,
         as_of: str | int | None = None,
         filters: Mapping[str, Any] | None = None,
+        where: str | None = None,
         written_by: Sequence[str] | None = None,
         columns: Mapping[str, Sequence[str]] | None = None,
         vectors: bool = False,
@@ -89,6 +92,7 @@ class KnowledgeBaseExportOperator(KnowledgeBaseOperator):
         self.compression = compression
         self.as_of = as_of
         self.filters = filters
+        self.where = where
         self.written_by = written_by
         self.columns = columns
         self.vectors = vectors
@@ -113,6 +117,7 @@ class KnowledgeBaseExportOperator(KnowledgeBaseOperator):
     def request(self, kb: KnowledgeBase) -> ExportRequest:
         """What the form asks for. Raises UsageError."""
         from recant.export import DEFAULT_TABLES, ExportRequest
+        from recant.search.filters import both
 
         collection = self.collection or kb.settings.collection
         return ExportRequest(
@@ -122,7 +127,7 @@ class KnowledgeBaseExportOperator(KnowledgeBaseOperator):
             format=self.format,
             compression=self.compression or ("zstd" if self.format == "parquet" else "none"),
             as_of=kb.position_of(self.as_of) if self.as_of not in (None, "") else None,
-            filters=dict(self.filters or {}),
+            filters=both(self.filters, *([self.where] if self.where else [])),
             agents=tuple(agent for agent in self.written_by or () if agent),
             columns={table: tuple(names) for table, names in (self.columns or {}).items()},
             vectors=self.vectors,

@@ -36,7 +36,18 @@ def test_every_flag_says_what_goes_in(recant: Run, library: Library, folder: Pat
     """Tables, columns, filters, writers, position, packing, parts."""
     library.publish({"a": "one", "b": "two"})
     library.publish({"c": "three"}, agent="bob")
-    narrowed = ("--filter", "source=a", "--filter", "source=c", "--written-by", "alice", "--as-of", "1")
+    narrowed = (
+        "--filter",
+        "source=a",
+        "--filter",
+        "source=c",
+        "--where",
+        'source != "b"',
+        "--written-by",
+        "alice",
+        "--as-of",
+        "1",
+    )
     shaped = (
         "--table",
         "chunks",

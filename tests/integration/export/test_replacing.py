@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from recant.errors import Refused, UsageError
+from recant.export import ExportRequest, verify_manifest
 from recant.export import folder as folders
-from recant.export import verify_manifest
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -119,6 +119,43 @@ def test_readers_see_all_of_the_old_or_all_of_the_new(library, export, target):
     reader.join()
     assert looks > 0
     assert not [names for names in missing if "manifest.json" in names]
+
+
+def test_of_several_at_once_one_stands_and_is_whole(kb, library, export, target):
+    """None of them fails, and nothing is left beside it."""
+    library.publish({f"{n}": f"text {n}" for n in range(20)})
+    failures: list[BaseException] = []
+
+    def attempt(rows_per_file: int) -> None:
+        try:
+            for _ in range(3):
+                export(rows_per_file=rows_per_file)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=attempt, args=[rows]) for rows in (3, 5, 7)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert verify_manifest(target).ok
+    assert left_behind(target) == []
+    assert len(kb.exports.find(all_states=True)) == 9
+
+
+def test_what_is_put_there_meanwhile_is_not_touched(kb, library, target):
+    """It is looked at once more right before the change, and the export is aborted."""
+    library.publish({"a": "one"})
+
+    def meanwhile(table: str, rows: int) -> None:
+        target.mkdir(exist_ok=True)
+        (target / "mine.txt").write_text("mine")
+
+    with pytest.raises(Refused, match="no export"):
+        kb.exports.write(ExportRequest(str(target), collection="library"), kb.attribution(), progress=meanwhile)
+    assert [path.name for path in target.iterdir()] == ["mine.txt"]
+    assert left_behind(target) == []
 
 
 def test_where_names_cannot_be_exchanged_it_is_done_in_two_steps(library, export, target, monkeypatch):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -224,9 +226,15 @@ def test_unknown_collections_and_reclaimed_positions_are_refused(kb, library: Li
 def test_a_request_is_read_as_it_was_written(target):
     """What is kept with an artifact makes the same export again."""
     request = ExportRequest(
-        str(target), ("chunks",), "library", filters={"a": ["b", "c"]}, columns={"chunks": ("text",)}
+        str(target),
+        ("chunks",),
+        "library",
+        filters={"a": ["b", "c"], "day": date(2026, 1, 2)},
+        columns={"chunks": ("text",)},
     )
-    assert ExportRequest.from_dict(json.loads(json.dumps(request.to_dict()))) == request
+    assert ExportRequest.from_dict(json.loads(json.dumps(request.to_dict()))) == replace(
+        request, filters={"a": ["b", "c"], "day": "2026-01-02"}
+    )
     for other in ({}, {"target": "/x", "colour": "red"}):
         with pytest.raises(UsageError):
             ExportRequest.from_dict(other)
