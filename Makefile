@@ -54,12 +54,16 @@ env: ## Write .env with fresh secrets, for docker compose (one that is there sta
 	  *) echo "$$line" ;; esac; done <.env.example >.env.new; mv .env.new .env; echo 'Wrote .env: keep it to yourself'
 
 ##@ Work on it
-.PHONY: test test-nightly lint format coverage bench bench-peers docs-check pin clean
+.PHONY: test test-nightly test-marquez lint format coverage bench bench-peers docs-check pin clean
 test: $(READY) ## Run the tests
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test-nightly: $(READY) ## The long forms: every crash point, minutes of concurrency, thousands of random steps
 	@$(BIN)/python -m pytest --nightly --timeout 7200 --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+
+test-marquez: $(READY) ## Run the tests that need a real Marquez: MARQUEZ_URL=http://… or MARQUEZ_JAR=FILE
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --editable '.[marquez]'
+	@$(BIN)/python -m pytest -m marquez -rs -v tests/marquez tests/dags/test_marquez.py $(ARGS)
 
 lint: $(READY) ## Check style, types and the direction of imports
 	@$(BIN)/ruff check $(CODE)

@@ -16,12 +16,12 @@ from psycopg import sql
 
 from recant.installation.postgres import EmbeddedPostgres
 from recant.settings import read_settings
+from tests.marquez_server import Marquez, own_marquez
 
 TEMPLATE = "recant_template"
 
 # A test never touches the installation of whoever runs it.
-for name in [name for name in os.environ if name.startswith(("RECANT_", "MARQUEZ_"))]:
-    del os.environ[name]
+OUTSIDE = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith(("RECANT_", "MARQUEZ_"))}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,6 +64,18 @@ def postgres(reachable_folder: Path) -> Iterator[EmbeddedPostgres]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def marquez(postgres: EmbeddedPostgres, reachable_folder: Path) -> Iterator[Marquez]:
+    """A real Marquez; without one the test is skipped, and says what it needs."""
+    url, jar = OUTSIDE.get("MARQUEZ_URL"), OUTSIDE.get("MARQUEZ_JAR")
+    if url:
+        yield Marquez(url.rstrip("/"))
+    elif jar:
+        yield from own_marquez(Path(jar), postgres, reachable_folder / "marquez")
+    else:
+        pytest.skip("needs a Marquez: MARQUEZ_URL=http://… make test-marquez, or MARQUEZ_JAR=FILE make test-marquez")
 
 
 @pytest.fixture(scope="session")

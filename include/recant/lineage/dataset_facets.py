@@ -43,14 +43,13 @@ REEMBEDDING = ("reembed",)
 MOST_OPERATIONS_OF_A_SUBSET = 20
 
 
-def input_facets(dataset: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, DatasetFacet]:
-    """Of a collection that is read: its columns; before which position, where an operation knows that exactly."""
+def input_facets(dataset: Mapping[str, Any]) -> dict[str, DatasetFacet]:
+    """Of a collection that is read: its columns. Not its version: Marquez puts what is said of an input on whichever version
+    came last, whose own it would replace.
+    """
     if not is_collection(dataset["namespace"], dataset["name"]):
         return {}
-    facets: dict[str, DatasetFacet] = {"schema": schema_facet(dataset["dimensions"])}
-    if row["control"] and row["base_position"]:
-        facets["version"] = version_facet(row["base_position"])
-    return facets
+    return {"schema": schema_facet(dataset["dimensions"])}
 
 
 def input_dataset_facets(dataset: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, InputDatasetFacet]:

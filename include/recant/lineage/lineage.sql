@@ -34,7 +34,7 @@ WHERE destination = %(destination)s AND state = 'pending';
 -- name: read_events
 -- Everything that an event's rendering needs, from the log alone: of what may still change nothing.
 SELECT e.id AS event_id, e.event_type, e.event_time,
-       o.id AS operation_id, o.position, o.base_position, o.kind, o.control, o.agent, o.session, o.run_id,
+       o.id AS operation_id, o.position, o.kind, o.control, o.agent, o.session, o.run_id,
        o.lineage_run_id::text AS lineage_run_id, o.message, o.reason, o.counts, o.context, o.parameters, c.name AS collection,
        coalesce(o.position = (SELECT min(x.position) FROM operation x WHERE x.collection_id = o.collection_id), false)
          AS first_of_collection,
