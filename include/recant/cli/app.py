@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from recant.cli import (
+    archives,
     blocks,
     comparison,
     history,
@@ -87,6 +88,7 @@ app.add_typer(quality.app, name="quality", rich_help_panel=KNOWLEDGE)
 app.add_typer(blocks.app, name="block", rich_help_panel=UNDO)
 app.add_typer(lineage.app, name="lineage", rich_help_panel=HISTORY)
 app.add_typer(storage.tag_commands, name="tag", rich_help_panel=STORAGE)
+app.add_typer(archives.app, name="archive", rich_help_panel=STORAGE)
 app.add_typer(plan.app, name="plan", rich_help_panel=UNDO)
 app.add_typer(monitoring.app, name="metrics", rich_help_panel=SERVICES)
 
