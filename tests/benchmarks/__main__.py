@@ -36,6 +36,7 @@ BENCHMARKS = (
     "embedding",
     "scale",
     "peers",
+    "archive",
     "filters",
     "quality",
 )
@@ -46,6 +47,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "memory": {"documents": 50},
     "cold_search": {"rounds": 2},
     "scale": {"chunks": 20_000, "operations": 20_000, "careless": 3_100, "records": 2_000},
+    "archive": {"chunks": 4_000, "rounds": 1},
     "peers": {"rows": 1_000, "queries": 20},
     "filters": {"documents": 3_000, "queries": 20},
     "quality": {"chunks": 20_000, "documents": 500, "spoken": 100, "queries": 20},

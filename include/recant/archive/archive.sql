@@ -11,15 +11,17 @@ SELECT log_position() AS position
 -- name: select_versions
 -- Version ids by kind of record, each with its number of chunks; ordered as chunks were numbered, which decides ties.
 WITH head AS MATERIALIZED (SELECT h.version_id FROM heads_at(%(collection_id)s::integer, %(position)s::bigint) h)
-SELECT v.version_id, EXISTS (SELECT FROM head h WHERE h.version_id = v.version_id) AS seen, coalesce(d.chunk_count, 0) AS chunks
+SELECT v.version_id, h.version_id IS NOT NULL AS seen, coalesce(d.chunk_count, 0) AS chunks
 FROM version v
 JOIN operation o ON o.id = v.operation_id
 JOIN record r ON r.id = v.record_id
+LEFT JOIN head h ON h.version_id = v.version_id
 LEFT JOIN document_version d ON d.version_id = v.version_id
+LEFT JOIN chunk first ON first.version_id = v.version_id AND first.index = 0
 WHERE r.collection_id = %(collection_id)s AND r.kind = %(kind)s AND o.life = 'published'
   AND o.position BETWEEN coalesce(%(first)s::bigint, 0) AND %(position)s::bigint
-  AND (%(holds)s = 'history' OR v.version_id IN (SELECT h.version_id FROM head h))
-ORDER BY (SELECT c.id FROM chunk c WHERE c.version_id = v.version_id AND c.index = 0), v.version_id
+  AND (%(holds)s = 'history' OR h.version_id IS NOT NULL)
+ORDER BY first.id, v.version_id
 
 -- name: kinds_left_out
 -- Records of other kinds that are seen, which an archive doesn't hold.
@@ -82,7 +84,8 @@ LEFT JOIN record k ON k.id = d.origin_record_id
 LEFT JOIN watermark m ON m.version_id = v.version_id
 
 -- name: chunk_columns
--- The chunks of these versions, in their order. What is marked as destroyed may still have some: it is left out.
+-- The chunks of these versions, in their order. What is marked as destroyed may still have some: it is left out. (OFFSET 0,
+-- so that what is converted is converted once.)
 SELECT count(*) AS rows,
   string_agg(int8send(x.n), ''::bytea ORDER BY x.n, x.index) AS document,
   string_agg(int8send(x.id), ''::bytea ORDER BY x.n, x.index) AS chunk_id,
@@ -103,7 +106,7 @@ FROM (
   FROM unnest(%(versions)s::bigint[]) WITH ORDINALITY AS w (version_id, n)
   JOIN version v ON v.version_id = w.version_id AND v.payload = 'kept'
   JOIN chunk c ON c.version_id = v.version_id
-  ORDER BY w.n, c.index
+  OFFSET 0
 ) x
 
 -- name: vector_columns

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLOCK_DOCUMENTS = 1_000
-BLOCK_CHUNKS = 2_000
+BLOCK_CHUNKS = 1_000
 BLOCK_VECTORS = 2_000
 BLOCK_ROWS = 10_000
 _SQL = load(__package__, "archive.sql")
@@ -72,7 +72,7 @@ class Contents:
         """All versions of a kind, a block at a time."""
         for rows in self._groups(kind):
             ids = [row["version_id"] for row in rows]
-            found = self.connection.execute(_VERSIONS[kind], {"versions": ids}).fetchone()
+            found = self.connection.execute(_VERSIONS[kind], {"versions": ids}, binary=True).fetchone()
             assert found is not None, "an aggregate is one row"
             block = columns_of(f"{kind}s", found, 0)
             block.columns["seen"] = np.fromiter((row["seen"] for row in rows), np.uint8, len(rows))
@@ -80,7 +80,8 @@ class Contents:
 
     def chunks(self, version_ids: Sequence[int]) -> Block:
         """The chunks of these versions; `document` counts from 0, `embedding` is the vector's id in the database."""
-        found = self.connection.execute(_SQL["chunk_columns"], {"versions": list(version_ids)}).fetchone()
+        given = {"versions": list(version_ids)}
+        found = self.connection.execute(_SQL["chunk_columns"], given, binary=True).fetchone()
         assert found is not None, "an aggregate is one row"
         return columns_of("chunks", found, 0, {"embedding": "i8"})
 
@@ -89,7 +90,7 @@ class Contents:
         dimensions = self.collection["dimensions"]
         for start in range(0, len(embeddings), BLOCK_VECTORS):
             given = {"embeddings": embeddings[start : start + BLOCK_VECTORS].tolist()}
-            found = self.connection.execute(_SQL["vector_columns"], given).fetchone()
+            found = self.connection.execute(_SQL["vector_columns"], given, binary=True).fetchone()
             assert found is not None, "an aggregate is one row"
             yield columns_of("vectors", found, dimensions)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLOCK_DOCUMENTS = 500
-BLOCK_CHUNKS = 2_000
+BLOCK_CHUNKS = 1_000
 BLOCK_ROWS = 1 << 14
 
 
