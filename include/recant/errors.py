@@ -18,7 +18,8 @@
         │   ├── WriteConflict, InputWithdrawn
         │   ├── HasDependents, PlanStale, PlanClosed, PastHorizon
         │   └── LimitExceeded, GateFailed
-        └── VerificationFailed  what is stored contradicts its own log
+        ├── VerificationFailed  what is stored contradicts its own log
+        └── ArchiveDamaged      a file is no archive, or not a whole one
 
 `exit_code` is what the command line ends with: 1 refused or conflict, 2 usage, 3 not reachable.
 """
@@ -158,3 +159,7 @@ class GateFailed(Refused):
 
 class VerificationFailed(TerminalError):
     """What is stored contradicts its own log."""
+
+
+class ArchiveDamaged(TerminalError):
+    """A file is no archive of Recant, or not a whole one."""

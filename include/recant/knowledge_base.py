@@ -18,6 +18,7 @@ from recant.store import Database
 
 if TYPE_CHECKING:
     from recant.analytics import Analytics
+    from recant.archive import Archives
     from recant.artifacts import Artifacts
     from recant.blocks import Blocks
     from recant.comparison import Comparison
@@ -124,6 +125,13 @@ class KnowledgeBase:
         from recant.lineage import Deliveries
 
         return Deliveries(self.database, self.settings)
+
+    @cached_property
+    def archives(self) -> Archives:
+        """Making archives, checking them, restoring from them."""
+        from recant.archive import Archives
+
+        return Archives(self.database, self.settings)
 
     @cached_property
     def proposals(self) -> Proposals:

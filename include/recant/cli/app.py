@@ -10,6 +10,7 @@ import typer
 
 from recant.cli import (
     analytics,
+    archives,
     blocks,
     comparison,
     exports,
@@ -89,6 +90,7 @@ app.add_typer(quality.app, name="quality", rich_help_panel=KNOWLEDGE)
 app.add_typer(blocks.app, name="block", rich_help_panel=UNDO)
 app.add_typer(lineage.app, name="lineage", rich_help_panel=HISTORY)
 app.add_typer(storage.tag_commands, name="tag", rich_help_panel=STORAGE)
+app.add_typer(archives.app, name="archive", rich_help_panel=STORAGE)
 app.add_typer(plan.app, name="plan", rich_help_panel=UNDO)
 app.add_typer(monitoring.app, name="metrics", rich_help_panel=SERVICES)
 app.add_typer(exports.export_commands, name="export", rich_help_panel=STORAGE)

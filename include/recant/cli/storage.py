@@ -148,6 +148,10 @@ def _print_erasure(output: Output, erasure: Erasure) -> None:
     if erasure.applied:
         _print_amounts(output, document, ("versions", "chunks", "embeddings", "shared_embeddings"))
         output.print("What stays: " + "; ".join(erasure.stays) + ".")
+    if erasure.files:
+        rows = [[file["artifact_id"], file["kind"], file["path"]] for file in erasure.files]
+        output.table(["id#", "kind", "file"], rows, title="These files hold it still:")
+        output.print("Archives are written again without it by `recant archive rewrite --erased`.")
 
 
 def _print_amounts(output: Output, report: dict[str, Any], names: tuple[str, ...]) -> None:

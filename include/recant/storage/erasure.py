@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from recant.errors import UnknownCollection, UsageError
@@ -42,10 +42,12 @@ class Erasure:
     shared_embeddings: int = 0
     """Left, because another document has the same text."""
     stays: tuple[str, ...] = STAYS
+    files: tuple[dict[str, Any], ...] = ()
+    """Archives and exports that hold the document still: artifact_id, kind, path. To be written again, or removed."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return asdict(self) | {"stays": list(self.stays)}
+        return asdict(self) | {"stays": list(self.stays), "files": list(self.files)}
 
 
 def erase_document(
@@ -61,11 +63,14 @@ def erase_document(
     document = find_document(connection, collection, source)
     given = _given(settings, collection, source, document["record_id"], attribution)
     done = connection.execute(_SQL["erase_document"], given).fetchone()
+    files = tuple(connection.execute(_SQL["files_holding"], given))
     if done is None:
         by = document["erased_by"]
         message = f"{source} was erased before, by operation {by}" if by else f"Nothing of {source} is left to destroy"
-        return Erasure(source, collection, document["record_id"], False, f"{message}; nothing was changed.", by)
-    return _erasure(source, collection, document["record_id"], done)
+        return Erasure(
+            source, collection, document["record_id"], False, f"{message}; nothing was changed.", by, files=files
+        )
+    return replace(_erasure(source, collection, document["record_id"], done), files=files)
 
 
 def find_document(connection: Connection, collection: str, source: str) -> Row:

@@ -29,6 +29,13 @@ SELECT control_id, position, versions, chunks, embeddings, shared
 FROM erase_document(%(record_id)s, %(agent)s, %(session)s, %(run_id)s, %(lineage_run_id)s, %(message)s, %(parameters)s, %(context)s,
                     %(datasets)s)
 
+-- name: files_holding
+-- Archives and exports that hold what was erased of a document, and stand where they were put.
+SELECT a.id AS artifact_id, a.kind, a.path FROM artifact_state a
+WHERE a.state IN ('erased', 'withdrawn') AND EXISTS (
+  SELECT FROM artifact_reasons(a.id) r WHERE r.reason = 'erased' AND r.record_id = %(record_id)s)
+ORDER BY a.path
+
 -- name: horizon
 SELECT h.position, h.operation_id, o.closed_at AS moved_at FROM horizon h JOIN operation o ON o.id = h.operation_id
 
