@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from recant.search import Filters, Searcher, SearchResult
     from recant.sessions import Sessions
     from recant.storage import Storage
+    from recant.upkeep import Upkeep
 
 MODES = ("semantic", "keyword", "hybrid")
 
@@ -157,6 +158,13 @@ class KnowledgeBase:
         from recant.monitoring import Health
 
         return Health(self.database, self.settings)
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """Tending the vector index, and clearing away what was left behind."""
+        from recant.upkeep import Upkeep
+
+        return Upkeep(self.database, self.settings)
 
     def attribution(
         self,

@@ -80,6 +80,7 @@ def test_every_task_is_tried_again(dag_bag):
         ("propose_rollbacks", {"least_negative": 0}, "least_negative"),
         ("propose_rollbacks", {"least_agents": 0}, "least_agents"),
         ("monitor_health", {"rules": "alerts.yml"}, "rules"),
+        ("tend_indexes", {"queries": 0}, "queries"),
         ("monitor_health", {"emails": ["nobody"]}, "emails"),
     ],
 )
@@ -106,6 +107,7 @@ def test_a_bad_value_is_refused_before_anything_runs(api, known_dags, dag_id, co
         ("recalculate_quality", {}),
         ("recalculate_quality", {"collection": "docs", "at": "2026-11-20T08:00:00Z"}),
         ("propose_rollbacks", {}),
+        ("tend_indexes", {}),
         (
             "monitor_health",
             {"emails": ["ops@example.org", ""], "slack_channel": "#ops", "rules": "/etc/recant/alerts.yml"},

@@ -23,6 +23,7 @@ from recant.cli import (
     sessions,
     storage,
     undo,
+    upkeep,
 )
 from recant.cli.failures import Invocation, failed, interrupted, terminable
 from recant.cli.flags import with_flag_groups
@@ -88,6 +89,7 @@ app.add_typer(blocks.app, name="block", rich_help_panel=UNDO)
 app.add_typer(lineage.app, name="lineage", rich_help_panel=HISTORY)
 app.add_typer(storage.tag_commands, name="tag", rich_help_panel=STORAGE)
 app.add_typer(plan.app, name="plan", rich_help_panel=UNDO)
+app.add_typer(upkeep.app, name="tend", rich_help_panel=STORAGE)
 app.add_typer(monitoring.app, name="metrics", rich_help_panel=SERVICES)
 
 
