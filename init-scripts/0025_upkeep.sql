@@ -330,6 +330,10 @@ GRANT EXECUTE ON FUNCTION record_activity(text, timestamptz, bigint, double prec
   record_recall(integer, double precision, integer), record_build(integer), prune_searches(timestamptz, integer),
   record_backup(text, text, text, bigint, timestamptz, double precision, bigint) TO recant_coordinator;
 
+-- pg_dump reads sequences too: whoever may read may make a logical backup.
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA recant TO recant_reader;
+ALTER DEFAULT PRIVILEGES IN SCHEMA recant GRANT SELECT ON SEQUENCES TO recant_reader;
+
 -- From PostgreSQL 17 on upkeep may vacuum and rebuild indexes without owning the tables; before, autovacuum and the owner do.
 DO $$
 BEGIN

@@ -18,6 +18,7 @@ from recant.store import Database
 
 if TYPE_CHECKING:
     from recant.artifacts import Artifacts
+    from recant.backups import Backups
     from recant.blocks import Blocks
     from recant.comparison import Comparison
     from recant.corpus import Citation, CollectionInfo
@@ -165,6 +166,13 @@ class KnowledgeBase:
         from recant.upkeep import Upkeep
 
         return Upkeep(self.database, self.settings)
+
+    @cached_property
+    def backups(self) -> Backups:
+        """Making, listing, verifying and restoring backups."""
+        from recant.backups import Backups
+
+        return Backups(self.settings)
 
     def attribution(
         self,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from recant.cli import (
+    backups,
     blocks,
     comparison,
     history,
@@ -90,6 +91,7 @@ app.add_typer(lineage.app, name="lineage", rich_help_panel=HISTORY)
 app.add_typer(storage.tag_commands, name="tag", rich_help_panel=STORAGE)
 app.add_typer(plan.app, name="plan", rich_help_panel=UNDO)
 app.add_typer(upkeep.app, name="tend", rich_help_panel=STORAGE)
+app.add_typer(backups.app, name="backup", rich_help_panel=STORAGE)
 app.add_typer(monitoring.app, name="metrics", rich_help_panel=SERVICES)
 
 

@@ -3,6 +3,7 @@
 from recant.store.arrays import array_text, numbers_text
 from recant.store.database import Connection, Database, Row, connect_once, json_parameter
 from recant.store.migration import migrate, pending_migrations
+from recant.store.programs import program_environment
 from recant.store.queries import load
 from recant.store.vectors import duplicate_key, half_vector, vector_rows
 
@@ -19,5 +20,6 @@ __all__ = [
     "migrate",
     "numbers_text",
     "pending_migrations",
+    "program_environment",
     "vector_rows",
 ]
