@@ -220,8 +220,22 @@ DECLARE
 BEGIN
   left_out := (SELECT count(*) FROM embedding WHERE space_id = p_space AND NOT indexed);
   UPDATE vector_index SET tended_position = p_position, tended_at = clock_timestamp(), outside = left_out WHERE space_id = p_space;
-  PERFORM pg_advisory_unlock(7241169, 252);
   RETURN left_out;
+END $$;
+
+-- What an interrupted REINDEX CONCURRENTLY left: writers keep it up, nobody reads it. The caller is the one that tends.
+CREATE FUNCTION drop_broken_indexes() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
+DECLARE
+  broken name;
+  dropped bigint := 0;
+BEGIN
+  FOR broken IN SELECT c.relname FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
+                WHERE i.indrelid = 'recant.embedding'::regclass AND NOT i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$' LOOP
+    EXECUTE format('DROP INDEX recant.%I', broken);
+    dropped := dropped + 1;
+  END LOOP;
+  RETURN dropped;
 END $$;
 
 CREATE FUNCTION record_recall(p_space integer, p_recall double precision, p_queries integer) RETURNS void
@@ -306,15 +320,19 @@ $$;
 
 REVOKE ALL ON FUNCTION record_activity(text, timestamptz, bigint, double precision, bigint[]), store_health(jsonb, double precision),
   settle_alerts(jsonb), is_needed(bigint), surplus_embeddings(integer), missing_embeddings(integer), leave_index(integer, bigint[]),
-  enter_index(integer, bigint[]), index_again(), begin_tending(integer), end_tending(integer, bigint),
+  enter_index(integer, bigint[]), index_again(), begin_tending(integer), end_tending(integer, bigint), drop_broken_indexes(),
   record_recall(integer, double precision, integer), record_build(integer), prune_searches(timestamptz, integer),
   record_backup(text, text, text, bigint, timestamptz, double precision, bigint) FROM PUBLIC;
 GRANT SELECT ON activity, activity_minute, health_sample, alert, vector_index, backup TO recant_reader;
 GRANT EXECUTE ON FUNCTION is_needed(bigint), surplus_embeddings(integer), missing_embeddings(integer) TO recant_reader;
 GRANT EXECUTE ON FUNCTION record_activity(text, timestamptz, bigint, double precision, bigint[]), store_health(jsonb, double precision),
-  settle_alerts(jsonb), leave_index(integer, bigint[]), enter_index(integer, bigint[]), begin_tending(integer), end_tending(integer, bigint),
+  settle_alerts(jsonb), leave_index(integer, bigint[]), enter_index(integer, bigint[]), begin_tending(integer), end_tending(integer, bigint), drop_broken_indexes(),
   record_recall(integer, double precision, integer), record_build(integer), prune_searches(timestamptz, integer),
   record_backup(text, text, text, bigint, timestamptz, double precision, bigint) TO recant_coordinator;
+
+-- pg_dump reads sequences too: whoever may read may make a logical backup.
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA recant TO recant_reader;
+ALTER DEFAULT PRIVILEGES IN SCHEMA recant GRANT SELECT ON SEQUENCES TO recant_reader;
 
 -- From PostgreSQL 17 on upkeep may vacuum and rebuild indexes without owning the tables; before, autovacuum and the owner do.
 DO $$

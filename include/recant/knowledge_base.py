@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from recant.analytics import Analytics
     from recant.archive import Archives
     from recant.artifacts import Artifacts
+    from recant.backups import Backups
     from recant.blocks import Blocks
     from recant.comparison import Comparison
     from recant.corpus import Citation, CollectionInfo
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from recant.search import Filters, Searcher, SearchResult
     from recant.sessions import Sessions
     from recant.storage import Storage
+    from recant.upkeep import Upkeep
 
 MODES = ("semantic", "keyword", "hybrid")
 
@@ -174,6 +176,20 @@ class KnowledgeBase:
         from recant.export import Exports
 
         return Exports(self.database, self.settings)
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """Tending the vector index, and clearing away what was left behind."""
+        from recant.upkeep import Upkeep
+
+        return Upkeep(self.database, self.settings)
+
+    @cached_property
+    def backups(self) -> Backups:
+        """Making, listing, verifying and restoring backups."""
+        from recant.backups import Backups
+
+        return Backups(self.settings)
 
     def attribution(
         self,

@@ -80,6 +80,9 @@ def test_every_task_is_tried_again(dag_bag):
         ("propose_rollbacks", {"least_negative": 0}, "least_negative"),
         ("propose_rollbacks", {"least_agents": 0}, "least_agents"),
         ("monitor_health", {"rules": "alerts.yml"}, "rules"),
+        ("tend_indexes", {"queries": 0}, "queries"),
+        ("backup_knowledge", {"kind": "magic"}, "kind"),
+        ("backup_knowledge", {"place": "backups"}, "place"),
         ("monitor_health", {"emails": ["nobody"]}, "emails"),
         ("export_knowledge", {"target": "relative"}, "target"),
         ("export_knowledge", {"tables": ["people"]}, "tables"),
@@ -112,6 +115,8 @@ def test_a_bad_value_is_refused_before_anything_runs(api, known_dags, dag_id, co
         ("recalculate_quality", {}),
         ("recalculate_quality", {"collection": "docs", "at": "2026-11-20T08:00:00Z"}),
         ("propose_rollbacks", {}),
+        ("tend_indexes", {}),
+        ("backup_knowledge", {"kind": "physical", "place": "/mnt/backups", "keep": 3}),
         (
             "monitor_health",
             {"emails": ["ops@example.org", ""], "slack_channel": "#ops", "rules": "/etc/recant/alerts.yml"},

@@ -11,6 +11,7 @@ import typer
 from recant.cli import (
     analytics,
     archives,
+    backups,
     blocks,
     comparison,
     exports,
@@ -26,6 +27,7 @@ from recant.cli import (
     sessions,
     storage,
     undo,
+    upkeep,
 )
 from recant.cli.failures import Invocation, failed, interrupted, terminable
 from recant.cli.flags import with_flag_groups
@@ -92,6 +94,8 @@ app.add_typer(lineage.app, name="lineage", rich_help_panel=HISTORY)
 app.add_typer(storage.tag_commands, name="tag", rich_help_panel=STORAGE)
 app.add_typer(archives.app, name="archive", rich_help_panel=STORAGE)
 app.add_typer(plan.app, name="plan", rich_help_panel=UNDO)
+app.add_typer(upkeep.app, name="tend", rich_help_panel=STORAGE)
+app.add_typer(backups.app, name="backup", rich_help_panel=STORAGE)
 app.add_typer(monitoring.app, name="metrics", rich_help_panel=SERVICES)
 app.add_typer(exports.export_commands, name="export", rich_help_panel=STORAGE)
 app.add_typer(analytics.analytics_commands, name="analytics", rich_help_panel=HISTORY)

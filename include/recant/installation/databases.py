@@ -15,12 +15,17 @@ MARQUEZ_DATABASE = "marquez"
 MARQUEZ_ROLE = "marquez"
 
 
+def create_knowledge(postgres: EmbeddedPostgres) -> None:
+    """Have the database, without a schema where it is new."""
+    with _administer(postgres) as connection:
+        if not _exists(connection, "find_database", KNOWLEDGE):
+            connection.execute(load(__package__, "databases.sql")["create_knowledge_database"])
+
+
 def prepare_knowledge(postgres: EmbeddedPostgres, scripts: Path) -> list[str]:
     """Have the database, its schema and the role that the library logs in as. Returns the migrations applied now."""
     queries = load(__package__, "databases.sql")
-    with _administer(postgres) as connection:
-        if not _exists(connection, "find_database", KNOWLEDGE):
-            connection.execute(queries["create_knowledge_database"])
+    create_knowledge(postgres)
     applied = migrate(postgres.dsn(KNOWLEDGE), scripts)
     with _administer(postgres) as connection:
         if not _exists(connection, "find_role", APPLICATION_ROLE):

@@ -99,7 +99,7 @@ class Neighbourhood:
         further than the last one shown, chunks equally near may lie beyond, of lower ids.
         """
         if self._by_index is None:
-            self._by_index = self._suits_index(candidates)
+            self._by_index = self.suits_index(candidates)
         for wanted in (candidates, 4 * candidates) if self._by_index else ():
             self.prepare_index(min(max(EF_SEARCH, 2 * wanted), MAX_EF_SEARCH))
             found = self.search_index(vector, wanted, shown)
@@ -128,7 +128,8 @@ class Neighbourhood:
         asked = {"heads": self._heads, "filters": filters, "documents": _documents(filters)}
         return self._run("search_exact", vector, candidates, shown, prepare=False, **asked)
 
-    def _suits_index(self, candidates: int) -> bool:
+    def suits_index(self, candidates: int) -> bool:
+        """Whether the index is asked: it holds all that could be shown, and there is enough to search."""
         return self.scope.has_index and self._is_large() and self._is_settled() and self._leaves_much(candidates)
 
     def _least_matches(self, candidates: int) -> int:

@@ -4,6 +4,7 @@ from recant.store.arrays import array_text, numbers_text
 from recant.store.cursors import tuple_rows
 from recant.store.database import Connection, Database, Row, connect_once, json_parameter
 from recant.store.migration import migrate, pending_migrations
+from recant.store.programs import program_environment
 from recant.store.queries import load
 from recant.store.vectors import duplicate_key, half_vector, vector_rows
 
@@ -20,6 +21,7 @@ __all__ = [
     "migrate",
     "numbers_text",
     "pending_migrations",
+    "program_environment",
     "tuple_rows",
     "vector_rows",
 ]

@@ -1,0 +1,115 @@
+"""`tend all`, `tend index`, `tend check`, `tend searches`: keeping the store in shape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from recant.cli.flags import JsonFlag
+from recant.cli.output import Output
+from recant.cli.services import settings
+
+if TYPE_CHECKING:
+    from recant.upkeep import IndexCheck, IndexTending
+
+app = typer.Typer(no_args_is_help=True, help="Keep the store in shape, beside whoever writes or searches.")
+QueriesFlag = Annotated[
+    int, typer.Option(metavar="N", min=1, max=10_000, help="Compare the index with exact search on so many questions.")
+]
+
+
+@app.command("all")
+def tend_all(queries: QueriesFlag = 20, json: JsonFlag = False) -> None:
+    """All of it: abort what was left behind, tend and check the vector index, forget old searches, vacuum."""
+    import recant
+
+    output = Output(json)
+    with recant.connect(settings=settings()) as kb:
+        report = kb.upkeep.run(queries=queries)
+    if json:
+        output.document(report.to_dict())
+        return
+    _show_tended(output, report.indexes)
+    _show_checked(output, report.checks)
+    for text, done in (
+        ("Aborted, because their worker is gone: operations", report.aborted),
+        ("Built anew: the index of space", report.rebuilt),
+        ("Vacuumed:", report.vacuumed),
+    ):
+        if done:
+            output.print(f"{text} {', '.join(map(str, done))}.")
+    output.print(f"{report.pruned_searches:,} searches of sessions were forgotten.")
+    for hint in report.hints:
+        output.note(hint)
+
+
+@app.command("index")
+def tend_index(
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build it anew, too; the old one serves meanwhile.")
+    ] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Take out of the vector index what nothing seen needs, and put back what does again."""
+    import recant
+
+    output = Output(json)
+    with recant.connect(settings=settings()) as kb:
+        tended = kb.upkeep.tend_indexes(follow_up=not rebuild)
+        rebuilt = kb.upkeep.rebuild_indexes() if rebuild else []
+    if json:
+        output.document({"indexes": [one.to_dict() for one in tended], "rebuilt": rebuilt})
+        return
+    _show_tended(output, tended)
+    if rebuilt:
+        output.print(f"Built anew: the index of space {', '.join(map(str, rebuilt))}.")
+
+
+@app.command("check")
+def check(queries: QueriesFlag = 20, json: JsonFlag = False) -> None:
+    """Compare the vector index with exact search: its recall, its size, how it has grown."""
+    import recant
+
+    output = Output(json)
+    with recant.connect(settings=settings()) as kb:
+        checks = kb.upkeep.check_indexes(queries=queries)
+    if json:
+        output.document({"checks": [one.to_dict() for one in checks]})
+    else:
+        _show_checked(output, checks)
+
+
+@app.command("searches")
+def searches(
+    older_than: Annotated[
+        int | None, typer.Option(metavar="DAYS", min=0, help="Default: RECANT_RETENTION_DAYS.")
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Forget what sessions were shown long ago, unless somebody may still be asked about it."""
+    import recant
+
+    output = Output(json)
+    with recant.connect(settings=settings()) as kb:
+        pruned = kb.upkeep.prune_searches(older_than_days=older_than)
+    if json:
+        output.document({"pruned_searches": pruned})
+    else:
+        output.print(f"{pruned:,} searches of sessions were forgotten.")
+
+
+def _show_tended(output: Output, tended: list[IndexTending]) -> None:
+    if not tended:
+        output.print("There is no vector index yet: an embedding space gets one from 20,000 vectors on.")
+        return
+    rows = [[t.space_id, t.taken_out, t.put_back, t.outside, t.followed_by, t.position] for t in tended]
+    output.table(["space#", "taken out#", "put back#", "outside#", "then", "as of#"], rows)
+
+
+def _show_checked(output: Output, checks: list[IndexCheck]) -> None:
+    if not checks:
+        output.print("No collection is searched by an index now: everything is compared, so nothing is missed.")
+        return
+    rows = [[c.space_id, c.collection, c.queries, c.recall, f"{c.size_bytes / 1e6:,.0f} MB", c.bloat] for c in checks]
+    output.table(["space#", "collection", "questions#", "recall#", "size", "bloat#"], rows)
