@@ -38,6 +38,7 @@ BENCHMARKS = (
     "peers",
     "filters",
     "quality",
+    "keyword",
 )
 QUICK: dict[str, dict[str, Any]] = {
     "rollback": {"sizes": (100, 1_000, 5_000), "rounds": 10, "rows": 500},
@@ -49,6 +50,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "peers": {"rows": 1_000, "queries": 20},
     "filters": {"documents": 3_000, "queries": 20},
     "quality": {"chunks": 20_000, "documents": 500, "spoken": 100, "queries": 20},
+    "keyword": {"chunks": 5_000, "queries": 50},
 }
 
 
