@@ -36,12 +36,10 @@ if TYPE_CHECKING:
     from recant.quality import AuditReport
     from recant.rollback import BlastRadius, Plan, Rollback, RollbackReport, VerifyReport
     from recant.scores import AccessCounter, Scores
-    from recant.search import Filters, Searcher, SearchResult
+    from recant.search import Filters, Fusion, KeywordIndex, Searcher, SearchResult
     from recant.sessions import Sessions
     from recant.storage import Storage
     from recant.upkeep import Upkeep
-
-MODES = ("semantic", "keyword", "hybrid")
 
 
 def connect(
@@ -134,6 +132,13 @@ class KnowledgeBase:
         from recant.archive import Archives
 
         return Archives(self.database, self.settings)
+
+    @cached_property
+    def keywords(self) -> KeywordIndex:
+        """What keyword search reads: bringing it up to date. Ingests, erasures and searches do so by themselves."""
+        from recant.search import KeywordIndex
+
+        return KeywordIndex(self.database)
 
     @cached_property
     def proposals(self) -> Proposals:
@@ -253,16 +258,21 @@ class KnowledgeBase:
         agent: str | None = None,
         filters: Filters | None = None,
         by_quality: bool | None = None,
+        fusion: Fusion | None = None,
     ) -> SearchResult:
-        """The chunks nearest in meaning among those that are seen: now, in a session, or as of a position, tag or time.
+        """The best chunks among those that are seen: now, in a session, or as of a position, tag or time.
+
+        `mode` is `semantic` (nearest in meaning), `keyword` (by the words, "phrases" and -exclusions of the query) or
+        `hybrid` (both, made one ranking by `fusion`).
 
         What a session is shown is recorded before it is returned: if it is taken back later, what the session wrote
         next is named as possibly built on it. `filters` are conditions on metadata, as a mapping or written (see
         `recant.search.filters`). `by_quality`: whether quality weighs in; None: as the settings say. Raises
         UnknownCollection, UsageError; PastHorizon where what was seen then has been reclaimed.
         """
-        _require_mode(mode)
         given = {
+            "mode": mode,
+            "fusion": fusion,
             "collection": self._named(collection),
             "limit": limit,
             "as_of": self._as_of(as_of),
@@ -274,9 +284,8 @@ class KnowledgeBase:
             result = self._searcher.search(query, filters=filters, **given)  # type: ignore[arg-type]
         return self._counted(result, session)
 
-    def search_many(self, queries: Iterable[str], *, mode: str = "semantic", **options: Any) -> Iterator[SearchResult]:
+    def search_many(self, queries: Iterable[str], **options: Any) -> Iterator[SearchResult]:
         """The same for one query after another, over one connection; `options` as for search."""
-        _require_mode(mode)
         collection = self._named(options.pop("collection", None))
         options["as_of"] = self._as_of(options.get("as_of"))
         options.setdefault("agent", self.settings.agent)
@@ -546,10 +555,3 @@ class KnowledgeBase:
         from recant.search import Searcher
 
         return Searcher(self.database, lambda query: self._query_embedder.embed([query])[0])
-
-
-def _require_mode(mode: str) -> None:
-    if mode not in MODES:
-        raise UsageError(f"mode {mode!r}: must be one of {', '.join(MODES)}")
-    if mode != "semantic":
-        raise UsageError(f"{mode} search isn't available yet; use the mode semantic.")

@@ -41,6 +41,7 @@ BENCHMARKS = (
     "quality",
     "export",
     "lineage_graph",
+    "keyword",
 )
 QUICK: dict[str, dict[str, Any]] = {
     "rollback": {"sizes": (100, 1_000, 5_000), "rounds": 10, "rows": 500},
@@ -55,6 +56,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "filters": {"documents": 3_000, "queries": 20},
     "quality": {"chunks": 20_000, "documents": 500, "spoken": 100, "queries": 20},
     "export": {"chunks": 5_000},
+    "keyword": {"chunks": 5_000, "queries": 50},
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 SNIPPET_LINES = 3
 PLAIN_WIDTH = 100
+LEAD_CHARACTERS = 60
+"""Shown before the first word that was looked for, where a snippet begins further down."""
 
 
 def show_hits(output: Output, result: SearchResult) -> None:
@@ -44,5 +47,17 @@ def _hit(hit: Hit, width: int) -> Text:
         (f"{hit.rank:3}  ", "bold"), (f"{hit.score:.4f}  ", "cyan"), (printable(hit.source), "green"),
         (f"  {printable(place(hit))}".rstrip(), "dim"),
     )  # fmt: skip
-    body = textwrap.indent(snippet(hit.text, width - 5), " " * 5)
-    return head.append(f"\n{body}\n", style="")
+    body = Text(textwrap.indent(snippet(excerpt(hit, width - 5), width - 5), " " * 5))
+    words = sorted({re.escape(hit.text[first:last]) for first, last in hit.highlights}, key=len, reverse=True)
+    if words:
+        body.highlight_regex(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", "bold yellow")
+    return head.append("\n").append_text(body).append("\n")
+
+
+def excerpt(hit: Hit, width: int) -> str:
+    """The text, from a little before the first word that was looked for where the beginning doesn't show one."""
+    first = hit.highlights[0][0] if hit.highlights else 0
+    if first < width * (SNIPPET_LINES - 1):
+        return hit.text
+    start = hit.text.find(" ", first - LEAD_CHARACTERS, first)
+    return f"… {hit.text[start + 1 if start >= 0 else first :]}"

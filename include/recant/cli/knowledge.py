@@ -32,6 +32,13 @@ class Policy(StrEnum):
     quarantine = "quarantine"
 
 
+class FusionMethod(StrEnum):
+    """How a hybrid search makes one ranking of two."""
+
+    max = "max"
+    rrf = "rrf"
+
+
 class Mode(StrEnum):
     """How a query is answered."""
 
@@ -102,6 +109,12 @@ def search(
     ] = None,
     collection: CollectionFlag = None,
     mode: Annotated[Mode, typer.Option(help="By meaning, by words, or both.")] = Mode.semantic,
+    fusion: Annotated[
+        FusionMethod, typer.Option(help="How hybrid makes one ranking of two: by scores, or by ranks.")
+    ] = FusionMethod.max,
+    semantic_weight: Annotated[
+        float, typer.Option(metavar="0..1", help="What meaning counts against words in hybrid.")
+    ] = 0.5,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many hits.")] = 10,
     as_of: Annotated[
         str | None, typer.Option(metavar=METAVAR, help="Search what was seen then: at a position, a tag, or a time.")
@@ -124,8 +137,9 @@ def search(
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Find the passages that answer a query best."""
+    """Find the passages that answer a query best. By words: "exact phrase", -without."""
     import recant
+    from recant.search import Fusion
     from recant.search.filters import both
 
     if (query is None) == (batch is None):
@@ -133,6 +147,7 @@ def search(
     asked: dict[str, Any] = {
         "collection": collection, "mode": mode.value, "limit": limit, "as_of": as_of, "session": session,
         "filters": both(parse_filters(filters or []), *(where or [])), "by_quality": by_quality,
+        "fusion": Fusion(fusion.value, semantic_weight),
     }  # fmt: skip
     output, queries = Output(json), _queries(batch) if batch is not None else None
     note_zone(output, "--as-of", as_of)
@@ -144,8 +159,10 @@ def search(
         result = kb.search(query or "", **asked)
     if json:
         output.document(result.to_dict())
-    else:
-        show_hits(output, result)
+        return
+    for word, instead in result.corrected.items():
+        output.print(f"Nothing has {word!r}: searched for {instead!r}.")
+    show_hits(output, result)
 
 
 def collections(json: JsonFlag = False) -> None:
@@ -161,6 +178,27 @@ def collections(json: JsonFlag = False) -> None:
         output.document({"collections": found})
     elif found:
         output.table(["name", "model", "dimensions#"], [[c["name"], c["model"], c["dimensions"]] for c in found])
+    else:
+        output.print("No collection yet: the first ingest makes one.")
+
+
+def tend_keywords(
+    collection: Annotated[
+        str | None, typer.Option("--collection", "-c", metavar="NAME", help="Only this one. Default: all of them.")
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Bring the keyword index up to date: index what is missing, merge small segments, take out what was destroyed."""
+    import recant
+
+    output = Output(json)
+    with recant.connect(settings=settings()) as kb:
+        reports = [report.to_dict() for report in kb.keywords.tend(collection)]
+    if json:
+        output.document({"collections": reports})
+    elif reports:
+        names = ("collection", "indexed", "merged", "purged", "dropped", "segments")
+        output.table([names[0], *(f"{name}#" for name in names[1:])], [[r[name] for name in names] for r in reports])
     else:
         output.print("No collection yet: the first ingest makes one.")
 

@@ -26,6 +26,7 @@ from recant.ingestion.writer import BatchWriter, Counts
 from recant.lineage import collection_dataset, source_dataset
 from recant.oplog import DEFAULT_LEASE_SECONDS, HOLD_LEASE_SECONDS, Attribution, Dataset, Operation, OperationLog
 from recant.quality import DEFAULT_SUITE, GateReport, Suite, gate_operation, load_suite
+from recant.search import KeywordIndex
 from recant.sessions import Sessions
 from recant.settings import Settings
 from recant.store import Database, load
@@ -280,6 +281,7 @@ class Ingestion:
 
     def _tend_index(self, collection: CollectionInfo) -> None:
         Embeddings(self.database, collection.space_id, collection.dimensions).tend_index()
+        KeywordIndex(self.database).merge_small(collection.id)
 
     def _report(self, operation: Operation) -> IngestReport:
         counts, details = operation.counts, self.log.details(operation.operation_id)

@@ -14,6 +14,7 @@ from recant.ingestion.document import Chunk, ParsedDocument, RawDocument, Reject
 from recant.ingestion.readers import open_documents, parse
 from recant.ingestion.request import IngestRequest
 from recant.ingestion.source import SourceItem
+from recant.search.keyword_index import tokenise_documents, write_segments
 
 if TYPE_CHECKING:
     from recant.ingestion.pipeline import Ingestion, Progress
@@ -169,9 +170,11 @@ class BatchWriter:
 
     def _append(self, pending: _Pending, ids: dict[bytes, int]) -> None:
         documents = [_row(document, ids) for document in pending.documents]
+        as_terms = tokenise_documents(documents)
         corpus, target = self.ingestion.corpus, self.target
         with self.ingestion.database.transaction() as connection:
             twice = corpus.append(connection, target, documents) if documents else set()
+            write_segments(connection, target, {s: of for s, of in as_terms.items() if s not in twice})
             corpus.affirm(connection, target, pending.affirmed)
             again = [
                 Rejected(s, "another batch of this run has it already; that one is kept", "duplicate")

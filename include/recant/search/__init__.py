@@ -1,11 +1,14 @@
-"""Semantic search in what is seen: now, as of an earlier position, or with a session's own open writes on top.
+"""Search in what is seen, by meaning, by words, or both: now, as of an earlier position, or with a session's own open
+writes on top.
 
-Offers `Searcher`, its results, the filters' rules (`filters`) and the ranking formula (`ranking`). Kept out: how a query
-becomes a vector (the caller brings that), and keyword search.
+Offers `Searcher`, its results, the filters' rules (`filters`), the ranking formulas (`ranking`, `bm25`, `fusion`) and
+`KeywordIndex`, which keeps what keyword search reads. Kept out: how a query becomes a vector (the caller brings that).
 """
 
 from recant.search.filters import Filters
+from recant.search.fusion import Fusion
+from recant.search.keyword_index import KeywordIndex
 from recant.search.result import Hit, SearchResult
 from recant.search.searcher import Searcher
 
-__all__ = ["Filters", "Hit", "SearchResult", "Searcher"]
+__all__ = ["Filters", "Fusion", "Hit", "KeywordIndex", "SearchResult", "Searcher"]

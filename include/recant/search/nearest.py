@@ -214,6 +214,22 @@ class Neighbourhood:
         return self.scope.parameters | given | {"vector": vector}
 
     @property
+    def filters(self) -> str:
+        """What the filter asks of a row, to follow a condition; speaks of c, v and d."""
+        return self._filters
+
+    @property
+    def matching(self) -> dict[str, str]:
+        """How all matches are found at once: versions that can have some, and what is left to ask of their chunks."""
+        filters = self._filters_of_chunks
+        return {"heads": self._heads, "filters": filters, "documents": _documents(filters)}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What visibility and filters are bound to."""
+        return self.scope.parameters | (self.predicate.parameters if self.predicate else {})
+
+    @property
     def _heads(self) -> str:
         if self._candidates is None:
             return _SQL[f"heads_{self.scope.visibility}"]

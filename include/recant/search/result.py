@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -14,7 +14,8 @@ class Hit:
     rank: int
     """1 is the best."""
     score: float
-    """Cosine similarity times the quality multiplier (`ranking`): from -1 to 1.15, to 6 decimals."""
+    """To 6 decimals. Semantic: cosine similarity times the quality multiplier (`ranking`), from -1 to 1.15. Keyword: BM25
+    (`bm25`) times the same. Hybrid: both fused (`fusion`), from 0 to 1."""
     chunk_id: int
     document_id: int
     """The document's record: the same for every version of it."""
@@ -31,10 +32,13 @@ class Hit:
     """Outermost first."""
     attributes: dict[str, Any]
     """The document's and the chunk's; the chunk's where both have one."""
+    highlights: tuple[tuple[int, int], ...] = ()
+    """Where in `text` the query's words stand: first character, and the one after the last. None in semantic mode."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, equal for equal hits."""
-        return dataclasses.asdict(self) | {"parent_headers": list(self.parent_headers)}
+        spans = [list(span) for span in self.highlights]
+        return dataclasses.asdict(self) | {"parent_headers": list(self.parent_headers), "highlights": spans}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class SearchResult:
     hits: list[Hit]
     seconds: float
     """From the snapshot to the hits; the query's embedding not counted."""
+    corrected: dict[str, str] = field(default_factory=dict)
+    """Words of the query that nothing seen has, and what was looked for instead (keyword and hybrid)."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; all but `seconds` equal for equal searches of an equal state."""
@@ -59,5 +65,6 @@ class SearchResult:
             "collection": self.collection,
             "position": self.position,
             "seconds": round(self.seconds, 6),
+            "corrected": dict(self.corrected),
             "hits": [hit.to_dict() for hit in self.hits],
         }

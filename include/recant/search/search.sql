@@ -136,7 +136,7 @@ SELECT count(*) AS chunks FROM (
 -- name: details
 -- What a hit shows, of the best of the candidates in `near`; of all of them while quality has a say in which is best.
 SELECT n.distance, n.chunk_id, n.record_id AS document_id, r.key AS source, d.title, c.text, n.operation_id, round(q.score::numeric, 1)::float8 AS quality,
-  c.chunk_type, c.parent_headers, d.attributes || c.attributes AS attributes, n.candidates, n.furthest
+  c.chunk_type, c.parent_headers, d.attributes || c.attributes AS attributes, c.embedding_id, n.candidates, n.furthest
 FROM (SELECT near.*, count(*) OVER () AS candidates, max(near.distance) OVER () AS furthest FROM near ORDER BY near.distance, near.chunk_id LIMIT {shown}) n
 JOIN chunk c ON c.id = n.chunk_id
 JOIN document_version d ON d.version_id = n.version_id

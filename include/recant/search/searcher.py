@@ -4,30 +4,48 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from recant.errors import DimensionMismatch, UsageError
+from recant.errors import ConfigurationError, DimensionMismatch, UsageError
 from recant.search.conditions import Condition
 from recant.search.evidence import reader
 from recant.search.filters import Filters, read_filters
+from recant.search.fusion import DEPTH, Fusion
+from recant.search.keyword import Found, KeywordSearch
+from recant.search.keyword_index import KeywordIndex
+from recant.search.keyword_view import KeywordReader, NotIndexed
 from recant.search.nearest import Neighbourhood, Sizes, candidate_count, is_full
 from recant.search.predicates import Predicate
+from recant.search.query import parse
 from recant.search.ranking import is_settled, rank, shown_score
 from recant.search.result import Hit, SearchResult
 from recant.search.scope import Scope, read_scope
-from recant.store import Connection, Database, Row, half_vector
+from recant.store import Database, Row, half_vector
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+MODES = ("semantic", "keyword", "hybrid")
 MAX_LIMIT = 1_000
 MAX_CANDIDATES = 8_192
+_HOW_FOUND = ("distance", "candidates", "furthest", "number", "index", "embedding_id")
+"""Columns that are no part of a hit."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is the same for every query of a call."""
+
+    mode: str
+    limit: int
+    fusion: Fusion
 
 
 class Searcher:
-    """Semantic search over one database. Safe to share between threads when `embed_query` is.
+    """Search over one database by meaning, by words, or both. Safe to share between threads when `embed_query` is.
 
     What a reverted, quarantined or unpublished operation wrote is not found; what it had superseded is found again.
     """
@@ -37,13 +55,17 @@ class Searcher:
         self._database = database
         self._embed_query = embed_query
         self._sizes = Sizes()
+        self._reader = KeywordReader()
+        self._indexed: set[str] = set()
 
     def search(
-        self, query: str | None, *, vector: NDArray[np.floating[Any]] | None = None, collection: str, limit: int = 10,
-        as_of: int | None = None, session: str | None = None, agent: str | None = None, filters: Filters | None = None,
+        self, query: str | None, *, vector: NDArray[np.floating[Any]] | None = None, collection: str,
+        mode: str = "semantic", limit: int = 10, as_of: int | None = None, session: str | None = None,
+        agent: str | None = None, filters: Filters | None = None, fusion: Fusion | None = None,
         by_quality: bool = True,
     ) -> SearchResult:  # fmt: skip
-        """The `limit` (1 to 1,000) chunks nearest to the query, or to `vector` (any length but zero) when it is given.
+        """The `limit` (1 to 1,000) best chunks for the query: nearest to it, or to `vector` (any length but zero) when it is
+        given, by its words (`query`), or by both (`fusion`).
 
         `as_of` a position: what was seen then, ranked by the quality of then. `session`: its own open operations on top of
         the latest; nothing more with `as_of`. What a session is shown, and `agent` who searched, is recorded before it
@@ -51,19 +73,20 @@ class Searcher:
         snapshot and the position belong together. Raises UsageError, UnknownCollection, DimensionMismatch.
         """
         _check(limit)
+        asked = _asked(mode, limit, fusion)
         condition, reads = read_filters(filters), reader(session, agent)
-        wanted = self._vector_of(query, vector)
-        with self._database.snapshot() as connection:
-            around = self._around(connection, collection, as_of, session, condition, by_quality)
-            result = self._answer(around, query, wanted, limit)
+        wanted = self._vector_of(query, vector, asked)
+        with self._snapshot(collection, as_of, session, condition, asked, by_quality) as (around, words):
+            result = self._answer(around, words, query, wanted, asked)
         if reads is not None:
             with self._database.statements() as connection:
                 reads.record(connection, around.scope, result)
         return result
 
     def search_batch(
-        self, queries: Iterable[str], *, collection: str, limit: int = 10, as_of: int | None = None,
-        session: str | None = None, agent: str | None = None, filters: Filters | None = None, by_quality: bool = True,
+        self, queries: Iterable[str], *, collection: str, mode: str = "semantic", limit: int = 10,
+        as_of: int | None = None, session: str | None = None, agent: str | None = None, filters: Filters | None = None,
+        fusion: Fusion | None = None, by_quality: bool = True,
     ) -> Iterator[SearchResult]:  # fmt: skip
         """One result a query, in their order, all of one snapshot and so of one position, each as soon as it is known.
 
@@ -71,38 +94,93 @@ class Searcher:
         to have left over. Raises as `search` does, for a bad query when its turn comes.
         """
         _check(limit)
+        asked = _asked(mode, limit, fusion)
         condition, reads = read_filters(filters), reader(session, agent)
         recorder = nullcontext() if reads is None else self._database.connection()
-        with self._database.snapshot() as connection, recorder as record_on:
-            around = self._around(connection, collection, as_of, session, condition, by_quality)
+        with (
+            self._snapshot(collection, as_of, session, condition, asked, by_quality) as (around, words),
+            recorder as record_on,
+        ):
             for query in queries:
-                result = self._answer(around, query, self._vector_of(query, None), limit)
+                result = self._answer(around, words, query, self._vector_of(query, None, asked), asked)
                 if reads is not None and record_on is not None:
                     reads.record(record_on, around.scope, result)
                 yield result
 
-    def _vector_of(self, query: str | None, vector: NDArray[np.floating[Any]] | None) -> NDArray[np.float32]:
+    def _vector_of(
+        self, query: str | None, vector: NDArray[np.floating[Any]] | None, asked: _Asked
+    ) -> NDArray[np.float32] | None:
+        if (query is None or not query.strip()) and (vector is None or asked.mode != "semantic"):
+            raise UsageError("The query is empty: say what to search for")
+        if asked.mode == "keyword":
+            return None
         if vector is None:
-            if query is None or not query.strip():
-                raise UsageError("The query is empty: say what to search for")
-            vector = self._embed_query(query)
+            text = query or ""
+            vector = self._embed_query(text if asked.mode == "semantic" else parse(text, ()).plain or text)
         return _unit(vector)
 
-    def _around(
-        self, connection: Connection, collection: str, as_of: int | None, session: str | None,
-        condition: Condition | None, by_quality: bool,
-    ) -> Neighbourhood:  # fmt: skip
-        scope = read_scope(connection, collection, as_of=as_of, session=session, by_quality=by_quality)
-        return Neighbourhood(connection, scope, Predicate(condition) if condition else None, self._sizes)
+    @contextmanager
+    def _snapshot(
+        self, collection: str, as_of: int | None, session: str | None, condition: Condition | None,
+        asked: _Asked, by_quality: bool,
+    ) -> Iterator[tuple[Neighbourhood, KeywordSearch]]:  # fmt: skip
+        """Where the queries are answered. What the keyword index lacks is put into it first, where it is much."""
+        if asked.mode != "semantic" and collection not in self._indexed:
+            self._index_first(collection, as_of, session)
+        with self._database.snapshot() as connection:
+            scope = read_scope(connection, collection, as_of=as_of, session=session, by_quality=by_quality)
+            around = Neighbourhood(connection, scope, Predicate(condition) if condition else None, self._sizes)
+            yield around, KeywordSearch(around, self._reader)
+
+    def _index_first(self, collection: str, as_of: int | None, session: str | None) -> None:
+        """Once: for a database of an earlier release, which has no keyword index."""
+        with self._database.snapshot() as connection:
+            scope = read_scope(connection, collection, as_of=as_of, session=session)
+            try:
+                self._reader.view(connection, scope, patient=False)
+                self._indexed.add(collection)
+                return
+            except NotIndexed:
+                pass
+        with suppress(ConfigurationError):  # a login that may only read: its searches read the chunks themselves
+            index = KeywordIndex(self._database)
+            index.index_missing(scope.collection_id)
+            index.merge_small(scope.collection_id)
+        self._indexed.add(collection)
 
     def _answer(
-        self, around: Neighbourhood, query: str | None, vector: NDArray[np.float32], limit: int
-    ) -> SearchResult:
+        self, around: Neighbourhood, words: KeywordSearch, query: str | None, vector: NDArray[np.float32] | None,
+        asked: _Asked,
+    ) -> SearchResult:  # fmt: skip
         started = time.perf_counter()
         scope = around.scope
-        best = _best(around, _half(vector, scope.dimensions), limit)
-        hits = [_hit(number, score, row, scope) for number, (score, row) in enumerate(best, start=1)]
-        return SearchResult(query, "semantic", scope.collection, scope.position, hits, time.perf_counter() - started)
+        half = None if vector is None else _half(vector, scope.dimensions)
+        best, found = _answered(around, words, query or "", half, asked)
+        spans = [()] * len(best) if found is None else words.spans(best, found.looked_up)
+        hits = [_hit(n, *of, scope, spans[n - 1]) for n, of in enumerate(best, start=1)]
+        corrected = {} if found is None else found.corrected
+        seconds = time.perf_counter() - started
+        return SearchResult(query, asked.mode, scope.collection, scope.position, hits, seconds, corrected)
+
+
+def _answered(
+    around: Neighbourhood, words: KeywordSearch, query: str, vector: Any, asked: _Asked
+) -> tuple[list[tuple[float, Row]], Found | None]:
+    if asked.mode == "semantic":
+        return _best(around, vector, asked.limit), None
+    if asked.mode == "keyword":
+        found = words.search(query, asked.limit)
+        return found.rows, found
+    depth = max(DEPTH, asked.limit)
+    found = words.search(query, depth, shown=False)
+    near = [(score, row) for score, row in _best(around, vector, depth) if not words.excludes(found.query, row)]
+    return words.complete(asked.fusion.fuse(near, found.rows, asked.limit)), found
+
+
+def _asked(mode: str, limit: int, fusion: Fusion | None) -> _Asked:
+    if mode not in MODES:
+        raise UsageError(f"mode {mode!r}: must be one of {', '.join(MODES)}")
+    return _Asked(mode, limit, fusion or Fusion())
 
 
 def _best(around: Neighbourhood, vector: Any, limit: int) -> list[tuple[float, Row]]:
@@ -143,7 +221,7 @@ def _half(vector: NDArray[np.float32], dimensions: int) -> Any:
     return half_vector(vector)
 
 
-def _hit(number: int, score: float, row: Row, scope: Scope) -> Hit:
-    columns = {name: value for name, value in row.items() if name not in ("distance", "candidates", "furthest")}
+def _hit(number: int, score: float, row: Row, scope: Scope, highlights: tuple[tuple[int, int], ...]) -> Hit:
+    columns = {name: value for name, value in row.items() if name not in _HOW_FOUND}
     columns["parent_headers"] = tuple(row["parent_headers"])
-    return Hit(rank=number, score=shown_score(score), collection=scope.collection, **columns)
+    return Hit(rank=number, score=shown_score(score), collection=scope.collection, highlights=highlights, **columns)

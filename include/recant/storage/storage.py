@@ -9,6 +9,7 @@ from typing import Any
 from recant.errors import UsageError
 from recant.oplog import Attribution
 from recant.oplog.positions import Moment, position_at, position_of
+from recant.search import KeywordIndex
 from recant.settings import LONGEST_RETENTION_DAYS, Settings
 from recant.storage import reclamation
 from recant.storage.erasure import Erasure, erase_document
@@ -73,7 +74,9 @@ class Storage:
         """
         named = self.settings.collection if collection is None else collection
         with self.database.transaction() as connection:
-            return erase_document(connection, self.settings, named, source, attribution)
+            erasure = erase_document(connection, self.settings, named, source, attribution)
+        KeywordIndex(self.database).purge()  # its words too; what a crash leaves here, upkeep sees to
+        return erasure
 
     def reclaim(
         self,
@@ -91,7 +94,9 @@ class Storage:
         asked = self._asked(older_than_days, horizon)
         if dry_run:
             return reclamation.preview(self.database, asked)
-        return reclamation.reclaim(self.database, self.settings, asked, attribution)
+        report = reclamation.reclaim(self.database, self.settings, asked, attribution)
+        KeywordIndex(self.database).purge()
+        return report
 
     def _asked(self, older_than_days: int | None, horizon: Moment | None) -> int:
         if horizon is not None and older_than_days is not None:

@@ -77,6 +77,26 @@ def test_search_finds_by_meaning(recant: Run, shelf: Path) -> None:
     assert "ships.md" not in text
 
 
+def test_search_finds_by_words(recant: Run, shelf: Path) -> None:
+    """Phrases and exclusions count, a slip of a finger is said; upkeep of its index changes nothing."""
+    recant("ingest", shelf)
+
+    def found(query: str, mode: str = "keyword") -> list[str]:
+        hits = recant("search", "--mode", mode, "--json", "--", query).document["hits"]
+        return [Path(hit["source"]).name for hit in hits]
+
+    assert [found("cats"), found("sleeping -cats"), found('"cats sleep"')] == [["cats.md"], [], ["cats.md"]]
+    assert found("cats", "hybrid")[0] == "cats.md"
+    said = recant("search", "--mode", "keyword", "slepe").out
+    assert "Nothing has 'slepe': searched for 'sleep'" in said
+    assert "cats.md" in said
+    assert recant("tend-keywords", "--json").document["collections"][0]["collection"] == "knowledge"
+    assert "knowledge" in recant("tend-keywords").out
+    assert found("cats") == ["cats.md"]
+    assert recant("tend-keywords", "--collection", "nope").code == 2
+    assert "only says what not to find" in recant("search", "--mode", "keyword", "--", "-cats").err
+
+
 def test_a_batch_is_a_line_a_query(recant: Run, shelf: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """One JSON document a line, in the order asked, the same as one by one; blank lines are passed over."""
     recant("ingest", shelf)
@@ -122,7 +142,7 @@ def test_search_as_of_filters_and_sessions(recant: Run, shelf: Path) -> None:
     ("arguments", "words"),
     [
         (["search", "x", "--collection", "nope"], "nope"),
-        (["search", "x", "--mode", "keyword"], "isn't available yet"),
+        (["search", "x", "--mode", "hybrid", "--semantic-weight", "2"], "from 0 to 1"),
         (["search", "   "], ""),
         (["search", "--batch", "/no/such/file"], "No such file"),
         (["ingest", "/tmp", "--collection", "NOT a name"], "NOT a name"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from recant.oplog import Attribution, Selector
 from recant.rollback import verify_log
+from recant.search import KeywordIndex, Searcher, SearchResult
 from recant.settings import read_settings
 from recant.store import Database
 from recant.store.migration import connect_once, migrate
@@ -51,6 +53,11 @@ END $$
 """
 
 
+def words(database: Database, query: str) -> SearchResult:
+    """A keyword search."""
+    return Searcher(database, lambda text: np.zeros(4)).search(query, collection="library", mode="keyword")
+
+
 @pytest.fixture
 def first_release(tmp_path: Path) -> Path:
     """The SQL files that the first release had."""
@@ -72,6 +79,9 @@ def test_an_earlier_release_is_brought_up_to_date(empty_database: str, first_rel
     try:
         library = Library(database)
         assert verify_log(database).ok
+        assert [hit.text for hit in words(database, "text").hits] == ["text 2"]
+        assert [report.indexed for report in KeywordIndex(database).tend("library")] == [3]
+        assert [hit.text for hit in words(database, "text").hits] == ["text 2"]
         assert library.view() == {"a": "text 2"}
         library.rollback.redo(4, Attribution("warden"))
         assert library.view() == {"a": "text 3"}
@@ -79,6 +89,7 @@ def test_an_earlier_release_is_brought_up_to_date(empty_database: str, first_rel
         assert library.rollback.run(plan, Attribution("warden")).certificate.verified
         library.publish({"a": "text 4", "b": "new"})
         assert library.view() == {"a": "text 4", "b": "new"}
+        assert [hit.text for hit in words(database, "text new").hits] == ["new", "text 4"]
         assert verify_log(database).ok
     finally:
         database.close()
