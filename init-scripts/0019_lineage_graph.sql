@@ -23,16 +23,19 @@ $$;
 CREATE FUNCTION lineage_files_below(p_operation bigint)
 RETURNS TABLE (operation_id bigint, "position" bigint, namespace text, name text)
 LANGUAGE sql STABLE AS $$
-  SELECT r.operation_id, reader.position, r.namespace, r.name
+  SELECT x.operation_id, x.position, w.namespace, w.name
   FROM recant.operation_dataset w
-  JOIN recant.operation writer ON writer.id = w.operation_id AND writer.life = 'published'
-  JOIN recant.operation_dataset r ON r.namespace = w.namespace AND r.name = w.name AND r.direction = 'input'
-  JOIN recant.operation reader ON reader.id = r.operation_id AND reader.base_position >= writer.position
+  CROSS JOIN LATERAL (
+    SELECT r.operation_id, reader.position
+    FROM recant.operation writer
+    JOIN recant.operation_dataset r ON r.namespace = w.namespace AND r.name = w.name AND r.direction = 'input'
+    JOIN recant.operation reader ON reader.id = r.operation_id AND reader.base_position >= writer.position
+    WHERE writer.id = w.operation_id AND writer.position = (
+      SELECT max(o.position) FROM recant.operation_dataset d JOIN recant.operation o ON o.id = d.operation_id
+      WHERE d.namespace = w.namespace AND d.name = w.name AND d.direction = 'output' AND o.position <= reader.base_position)
+    OFFSET 0  -- so that readers are looked for where a file was written, and there are few
+  ) x
   WHERE w.operation_id = p_operation AND w.direction = 'output' AND NOT recant.is_collection(w.namespace, w.name)
-    AND NOT EXISTS (
-      SELECT FROM recant.operation_dataset later JOIN recant.operation o ON o.id = later.operation_id
-      WHERE later.namespace = w.namespace AND later.name = w.name AND later.direction = 'output'
-        AND o.position > writer.position AND o.position <= reader.base_position)
 $$;
 
 CREATE FUNCTION lineage_files_above(p_operation bigint) RETURNS TABLE (operation_id bigint, namespace text, name text)

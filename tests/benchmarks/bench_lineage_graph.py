@@ -58,11 +58,12 @@ def _measured(operations: int) -> dict[str, float]:
         writer = Writer(database)
         log = SyntheticLog(operations, careless=operations // 10)
         log.fill(superuser, writer.info.id)
-        _datasets(superuser, writer.info.name)
+        add_datasets(superuser, writer.info.name)
         return _timed(Lineage(database, read_settings({})), log, writer.info.name)
 
 
-def _datasets(superuser: Connection, collection: str) -> None:
+def add_datasets(superuser: Connection, collection: str) -> None:
+    """Datasets and DAGs for the operations of a synthetic log."""
     namespace, name = collection_dataset(read_settings({}), collection)
     for statement in DATASETS:
         superuser.execute(statement, {"namespace": namespace, "name": name})

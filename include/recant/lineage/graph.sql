@@ -1,7 +1,8 @@
 -- Lineage from the log. An operation's state as of a position; what was built on what; who read and wrote which dataset.
 
--- name: log_position
-SELECT log_position() AS position
+-- name: begin
+-- The last position. What is counted by job is hashed, not sorted, as long as it has the room.
+SELECT log_position() AS position, set_config('work_mem', '64MB', true)
 
 -- name: visible_then
 -- Of an operation o: was it seen as of the position? `now` saves the look into its history.
@@ -167,12 +168,18 @@ o.kind, c.name AS collection, o.context ->> 'dag_id' AS dag_id, o.context ->> 't
 
 -- name: jobs_of_operations
 -- Operations by the job that they are runs of. `hidden`: reverted or quarantined; `unpublished`: open or aborted.
-SELECT {job_columns}, count(*) AS runs, count(*) FILTER (WHERE o.life = 'published' AND NOT {visible_then}) AS hidden,
-       count(*) FILTER (WHERE o.life <> 'published') AS unpublished, max(o.position) AS last_position, max(o.id) AS last_operation,
-       array_agg(DISTINCT o.agent ORDER BY o.agent) AS agents
-FROM operation o LEFT JOIN collection c ON c.id = o.collection_id
-WHERE o.id = ANY (%(operations)s::bigint[])
-GROUP BY 1, 2, 3, 4, 5 ORDER BY min(o.id)
+SELECT kind, collection, dag_id, task_id, parent_job_name, sum(runs)::bigint AS runs, sum(hidden)::bigint AS hidden,
+       sum(unpublished)::bigint AS unpublished, max(last_position) AS last_position, max(last_operation) AS last_operation,
+       array_agg(agent ORDER BY agent) AS agents
+FROM (
+  SELECT {job_columns}, o.agent, count(*) AS runs, count(*) FILTER (WHERE o.life = 'published' AND NOT {visible_then}) AS hidden,
+         count(*) FILTER (WHERE o.life <> 'published') AS unpublished, max(o.position) AS last_position, max(o.id) AS last_operation,
+         min(o.id) AS first_operation
+  FROM operation o LEFT JOIN collection c ON c.id = o.collection_id
+  WHERE o.id = ANY (%(operations)s::bigint[])
+  GROUP BY 1, 2, 3, 4, 5, 6
+) x
+GROUP BY 1, 2, 3, 4, 5 ORDER BY min(first_operation)
 
 -- name: datasets_of_jobs
 -- What they read and wrote, and in how many runs.
@@ -194,7 +201,7 @@ GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 ORDER BY min(o.id), 11
 
 -- name: operations_touching
 -- Runs that read (or wrote) any of these datasets; runs that failed or are still open as well, while they are asked about today.
-SELECT DISTINCT o.id FROM unnest(%(namespaces)s::text[], %(names)s::text[]) AS f (namespace, name)
+SELECT array_agg(DISTINCT o.id) AS operations FROM unnest(%(namespaces)s::text[], %(names)s::text[]) AS f (namespace, name)
 JOIN operation_dataset d ON d.namespace = f.namespace AND d.name = f.name AND d.direction = %(direction)s
 JOIN operation o ON o.id = d.operation_id
 WHERE o.position <= %(position)s OR %(now)s AND o.position IS NULL
@@ -235,7 +242,6 @@ WHERE o.position <= %(position)s OR %(now)s AND o.position IS NULL
 -- state is that of today. `holds`: which of the operations.
 SELECT s.id AS artifact_id, s.kind, s.path, s.format, s.position, s.collection, s.state, s.operation_id, held.operations AS holds
 FROM artifact a
-JOIN operation maker ON maker.id = a.operation_id AND maker.position <= %(position)s
 CROSS JOIN LATERAL (
   SELECT array_agg(o.id ORDER BY o.id) AS operations FROM operation o
   WHERE o.id = ANY (%(operations)s::bigint[]) AND NOT o.control AND o.position BETWEEN a.first_position AND a.position
@@ -243,6 +249,7 @@ CROSS JOIN LATERAL (
     AND (SELECT h.visible FROM visibility_history h WHERE h.operation_id = o.id AND h.from_position <= a.position
          ORDER BY h.from_position DESC LIMIT 1)
 ) held
-JOIN artifact_state s ON s.id = a.id AND s.state NOT IN ('removed', 'replaced')
-WHERE a.removed_at IS NULL AND held.operations IS NOT NULL
+CROSS JOIN LATERAL (SELECT x.* FROM artifact_state x WHERE x.id = a.id OFFSET 0) s
+WHERE a.removed_at IS NULL AND held.operations IS NOT NULL AND s.state NOT IN ('removed', 'replaced')
+  AND (SELECT maker.position FROM operation maker WHERE maker.id = a.operation_id) <= %(position)s
 ORDER BY a.id DESC LIMIT %(limit)s

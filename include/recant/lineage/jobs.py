@@ -136,8 +136,8 @@ def walk_datasets(
     while frontier and (depth is None or hop < depth):
         hop += 1
         pairs = {"namespaces": [d[0] for d in frontier], "names": [d[1] for d in frontier]}
-        rows = question.rows("operations_touching", direction=here, **pairs)
-        new = [row["id"] for row in rows if row["id"] not in operations]
+        (row,) = question.rows("operations_touching", direction=here, **pairs)
+        new = [operation for operation in row["operations"] or () if operation not in operations]
         operations |= dict.fromkeys(new)
         others = question.rows("other_datasets", operations=new, direction=there)
         frontier = [d for row in others if (d := (row["namespace"], row["name"])) not in datasets]

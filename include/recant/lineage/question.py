@@ -57,7 +57,7 @@ class Question:
 
 def ask(connection: Connection, settings: Settings, as_of: Moment | None) -> Question:
     """As of a position, tag or time, or of the last one. Raises UsageError for a position that has not been given out."""
-    row = connection.execute(_SQL["log_position"]).fetchone()
+    row = connection.execute(_SQL["begin"]).fetchone()
     last = int(row["position"]) if row else 0
     position = last if as_of is None else position_of(connection, as_of)
     if not 0 <= position <= last:

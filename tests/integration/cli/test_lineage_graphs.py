@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from recant.cli import trees
+from recant.cli.output import Output
+from recant.lineage import Start
 from recant.oplog import Attribution, Selector
 from tests.integration.cli.command_line import Run
 from tests.integration.library import Library
-from tests.integration.lineage.lineage_histories import begin, of_dag, publish
+from tests.integration.lineage.lineage_histories import begin, export, lineage_of, of_dag, publish
 
 HOSTILE = "<script>alert(1)</script>\"'`]]\n%%{init: {}}%%"
 
@@ -162,3 +166,30 @@ def test_a_blast_radius_is_drawn_with_what_is_only_possible(recant: Run, library
     assert "style=dashed" in text
     assert "bob, possible" in text
     assert recant("blast-radius", "--operation", str(first), "--format", "dot", "--json").code == 2
+
+
+def test_files_that_hold_it_are_named(recant: Run, library: Library, written: list[int]) -> None:
+    """In the tree, in what a failure reaches, and in pictures, with their state."""
+    export(library, "/out/all.csv")
+    library.rollback.quarantine(Selector(operations=(written[0],)), Attribution("somebody"))
+    assert "holds  file /out/all.csv (stale)" in recant("lineage", "show", "--operation", str(written[0])).out
+    text = recant("lineage", "failure", "--run", "s1").out
+    assert "Files that hold any of it" in text
+    assert "/out/all.csv" in text
+    assert "/out/all.csv" in recant("lineage", "show", "--operation", str(written[0]), "--format", "svg").out
+    assert "Files: /out/all.csv" in recant("blast-radius", "--operation", str(written[0]), "--format", "svg").out
+
+
+def test_on_a_terminal_the_tree_is_drawn(library: Library, written: list[int]) -> None:
+    """With its branches as lines; control characters of names stay out of the terminal."""
+    publish(library, {}, {"b": "affirmed"}, by=Attribution("mallory\x1b[2J"))
+    stream = io.StringIO()
+    output = Output(stream=stream)
+    output.console = Console(file=stream, force_terminal=True, color_system=None, width=200, highlight=False)
+    trees.show_graph(output, lineage_of(library).downstream(Start(operation=written[0])))
+    text = stream.getvalue()
+    assert "└── wrote  collection library" in text
+    assert f"├── derived  ingest {written[1]}" in text
+    assert "│   ├── cited" in text
+    assert "\x1b[2J" not in text
+    assert "mallory" in text

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from recant.artifacts import Artifacts
 from recant.lineage import collection_dataset, source_dataset
 from recant.lineage.answers import Lineage
 from recant.oplog import Attribution, Dataset
@@ -66,6 +68,17 @@ def publish(
         library.build_on(operation, source, kind)
     library.log.publish(operation)
     return operation
+
+
+def export(library: Library, path: str) -> int:
+    """An artifact that holds what is seen now; its id."""
+    operation = begin(library, kind="export", writes=[path], changes_library=False)
+    batch, position = library.log.begin_batch(operation, "file"), library.log.position()
+    file = {"kind": "export", "path": Path(path), "format": "csv", "position": position, "read_position": position}
+    found = Artifacts(library.database).record(batch, **file, sha256="0" * 64, size_bytes=1, files=[])
+    library.log.finish_batch(batch, {})
+    library.log.publish(operation)
+    return found
 
 
 def _dataset(library: Library, origin: str) -> tuple[str, str]:

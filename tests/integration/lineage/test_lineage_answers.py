@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from recant.artifacts import Artifacts
 from recant.errors import UnknownOperation, UsageError
 from recant.lineage import Start
 from recant.lineage.graph import LineageGraph
 from recant.oplog import Attribution, Selector
 from tests.integration.library import Library
-from tests.integration.lineage.lineage_histories import begin, lineage_of, of_dag, publish
+from tests.integration.lineage.lineage_histories import begin, export, lineage_of, of_dag, publish
 
 BY = Attribution("somebody")
 
@@ -292,17 +289,6 @@ def test_impossible_options_are_refused(library: Library, wrong: dict[str, objec
     """Before anything is asked."""
     with pytest.raises(UsageError):
         lineage_of(library).trace(Start(operation=1), **wrong)
-
-
-def export(library: Library, path: str) -> int:
-    """An artifact that holds what is seen now; its id."""
-    operation = begin(library, kind="export", writes=[path], changes_library=False)
-    batch, position = library.log.begin_batch(operation, "file"), library.log.position()
-    file = {"kind": "export", "path": Path(path), "format": "csv", "position": position, "read_position": position}
-    found = Artifacts(library.database).record(batch, **file, sha256="0" * 64, size_bytes=1, files=[])
-    library.log.finish_batch(batch, {})
-    library.log.publish(operation)
-    return found
 
 
 def test_files_that_hold_it_are_downstream(library: Library):
