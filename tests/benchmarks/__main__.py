@@ -42,6 +42,7 @@ BENCHMARKS = (
     "export",
     "lineage_graph",
     "keyword",
+    "relevance",
 )
 QUICK: dict[str, dict[str, Any]] = {
     "rollback": {"sizes": (100, 1_000, 5_000), "rounds": 10, "rows": 500},
@@ -57,6 +58,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "quality": {"chunks": 20_000, "documents": 500, "spoken": 100, "queries": 20},
     "export": {"chunks": 5_000},
     "keyword": {"chunks": 5_000, "queries": 50},
+    "relevance": {"functions": 100, "queries": 20},
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,7 +15,8 @@ from recant.ingestion.document import Chunk, ParsedDocument, RawDocument, Reject
 from recant.ingestion.readers import open_documents, parse
 from recant.ingestion.request import IngestRequest
 from recant.ingestion.source import SourceItem
-from recant.search.keyword_index import tokenise_documents, write_segments
+from recant.search.keyword_index import write_segments
+from recant.search.segments import Passage, Tokenised, tokenise
 
 if TYPE_CHECKING:
     from recant.ingestion.pipeline import Ingestion, Progress
@@ -155,22 +157,26 @@ class BatchWriter:
         self.counts["rejected"] += len(pending.rejected)
 
     def _store(self, pending: _Pending, texts: dict[bytes, str]) -> int:
-        """Embeds and appends, again when an embedding was reclaimed in between; returns how many were computed."""
+        """Embeds and appends, again when an embedding was reclaimed in between; returns how many were computed.
+
+        While the embedder works, the texts are split into terms: that costs little beside it.
+        """
         computed = 0
-        for attempt in range(1, FLUSH_ATTEMPTS + 1):
-            try:
-                ids, missing = self._embed(texts)
-                computed += missing
-                self._append(pending, ids)
-                break
-            except EmbeddingGone:
-                if attempt == FLUSH_ATTEMPTS:
-                    raise
+        with ThreadPoolExecutor(1) as beside:
+            as_terms = beside.submit(_as_terms, pending.documents)
+            for attempt in range(1, FLUSH_ATTEMPTS + 1):
+                try:
+                    ids, missing = self._embed(texts)
+                    computed += missing
+                    self._append(pending, ids, as_terms.result())
+                    break
+                except EmbeddingGone:
+                    if attempt == FLUSH_ATTEMPTS:
+                        raise
         return computed
 
-    def _append(self, pending: _Pending, ids: dict[bytes, int]) -> None:
+    def _append(self, pending: _Pending, ids: dict[bytes, int], as_terms: dict[str, Tokenised]) -> None:
         documents = [_row(document, ids) for document in pending.documents]
-        as_terms = tokenise_documents(documents)
         corpus, target = self.ingestion.corpus, self.target
         with self.ingestion.database.transaction() as connection:
             twice = corpus.append(connection, target, documents) if documents else set()
@@ -200,6 +206,14 @@ class BatchWriter:
     def _chunk_progress(self) -> Callable[[int, int], None] | None:
         progress = self.progress
         return (lambda done, total: progress("chunks", done, total)) if progress else None
+
+
+def _as_terms(documents: Sequence[_Prepared]) -> dict[str, Tokenised]:
+    """What the keyword index takes, by source."""
+    return {
+        of.raw.source: tokenise(of.parsed.title, [Passage(c.parent_headers, c.text) for c in of.chunks])
+        for of in documents
+    }
 
 
 def _row(prepared: _Prepared, ids: dict[bytes, int]) -> DocumentRow:

@@ -65,7 +65,6 @@ class Query:
 
 def parse(query: str, languages: Sequence[str]) -> Query:
     """Takes a query apart. Any text is one: what has no meaning as a sign is left out."""
-    plain: list[str] = []
     tokens: list[str] = []
     excluded: list[tuple[Alternatives, ...]] = []
     phrases: dict[bool, list[tuple[str, ...]]] = {True: [], False: []}
@@ -76,17 +75,22 @@ def parse(query: str, languages: Sequence[str]) -> Query:
         if not wanted:
             excluded += [_excluded(piece["word"], languages)] if piece["word"] else []
             continue
-        plain.append(piece["phrase"] if piece["phrase"] is not None else piece["word"])
-        tokens += TOKEN.findall(plain[-1])
+        tokens += TOKEN.findall(_unsigned(piece))
     words = chain.from_iterable(words_of(token, languages) for token in tokens[:MAX_WORDS])
-    signs = any(piece["sign"] or piece["phrase"] is not None for piece in _PIECE.finditer(query))
     return Query(
-        plain=" ".join(plain) if signs else query,
+        plain=" ".join(_PIECE.sub(_unsigned, query).split()),
         words=tuple(words),
         phrases=tuple(phrase for phrase in phrases[True] if phrase),
         excluded=tuple(group for group in excluded if group),
         excluded_phrases=tuple(phrase for phrase in phrases[False] if phrase),
     )
+
+
+def _unsigned(piece: re.Match[str]) -> str:
+    """What a piece says, without its sign; nothing where it is excluded."""
+    if piece["sign"]:
+        return ""
+    return piece["word"] if piece["phrase"] is None else piece["phrase"]
 
 
 def words_of(token: str, languages: Sequence[str]) -> list[Word]:

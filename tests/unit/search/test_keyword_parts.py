@@ -85,7 +85,7 @@ def test_any_text_has_terms(text: str) -> None:
 def test_signs_of_a_query() -> None:
     """Phrases, exclusions and what is left for an embedding."""
     query = parse('fast "exact phrase" -slow -"not this" well-known', ("english",))
-    assert query.plain == "fast exact phrase well known"
+    assert query.plain == "fast exact phrase well-known"
     assert query.phrases == (("exact", "phrase"),)
     assert query.excluded == ((word_terms("slow", "english"),),)
     assert query.excluded_phrases == (("not", "this"),)
