@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from recant.comparison import Comparison
     from recant.corpus import Citation, CollectionInfo
     from recant.embedding import Embedder, ModelCard
+    from recant.evaluation import Evaluations
     from recant.export import Exports
     from recant.feedback import FeedbackReceipt
     from recant.ingestion.pipeline import Ingestion, Progress
@@ -153,6 +154,13 @@ class KnowledgeBase:
         from recant.lineage.answers import Lineage
 
         return Lineage(self.database, self.settings)
+
+    @cached_property
+    def evaluation(self) -> Evaluations:
+        """How good searches are, on judged queries: now, as of any position, and before and after."""
+        from recant.evaluation import Evaluations
+
+        return Evaluations(self.database, self.search_many, self.settings.collection)
 
     @cached_property
     def quality(self) -> Scores:
