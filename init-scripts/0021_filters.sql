@@ -1,4 +1,5 @@
--- Filters on metadata: what makes few matches among many quick to find. See docs/decisions/0019-filters-before-vectors.md.
+-- Filters on metadata: what makes few matches among many quick to find (docs/decisions/0019-filters-before-vectors.md). And
+-- the history of how good searches were.
 
 SET ROLE recant_owner;
 SET search_path = recant, public;
@@ -39,5 +40,33 @@ REVOKE ALL ON FUNCTION attribute_time(text) FROM PUBLIC;
 
 GRANT SELECT ON chunk_attribute TO recant_reader, recant_writer;
 GRANT EXECUTE ON FUNCTION attribute_time(text) TO recant_reader;
+
+CREATE TABLE evaluation (
+  id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  collection_id  integer NOT NULL REFERENCES collection,
+  position       bigint NOT NULL CHECK (position >= 0),
+  mode           text NOT NULL,
+  queries_name   text NOT NULL CHECK (length(queries_name) BETWEEN 1 AND 300),
+  queries_digest text NOT NULL,
+  queries        integer NOT NULL CHECK (queries > 0),
+  k              integer NOT NULL CHECK (k > 0),
+  measures       jsonb NOT NULL,
+  latency        jsonb NOT NULL,
+  evaluated_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE evaluation IS 'How good searches were on judged queries: what a later evaluation of the same is held against.';
+COMMENT ON COLUMN evaluation.queries_digest IS 'sha256 of the queries and their grades: only equal sets are compared.';
+CREATE INDEX evaluation_series ON evaluation (collection_id, mode, queries_digest, k, id);
+
+CREATE FUNCTION store_evaluation(p_collection text, p_position bigint, p_mode text, p_queries_name text, p_queries_digest text, p_queries integer,
+                                 p_k integer, p_measures jsonb, p_latency jsonb) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
+  INSERT INTO evaluation (collection_id, position, mode, queries_name, queries_digest, queries, k, measures, latency)
+  SELECT c.id, p_position, p_mode, p_queries_name, p_queries_digest, p_queries, p_k, p_measures, p_latency
+  FROM collection c WHERE c.name = p_collection RETURNING id;
+$$;
+REVOKE ALL ON FUNCTION store_evaluation(text, bigint, text, text, text, integer, integer, jsonb, jsonb) FROM PUBLIC;
+GRANT SELECT ON evaluation TO recant_reader;
+GRANT EXECUTE ON FUNCTION store_evaluation(text, bigint, text, text, text, integer, integer, jsonb, jsonb) TO recant_coordinator;
 
 RESET ROLE;

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from recant.comparison import Comparison
     from recant.corpus import Citation, CollectionInfo
     from recant.embedding import Embedder, ModelCard
+    from recant.evaluation import Evaluations
     from recant.export import Exports
     from recant.feedback import FeedbackReceipt
     from recant.ingestion.pipeline import Ingestion, Progress
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from recant.rollback import BlastRadius, Plan, Rollback, RollbackReport, VerifyReport
     from recant.scores import AccessCounter, Scores
     from recant.search import Filters, Fusion, KeywordIndex, Searcher, SearchResult
+    from recant.search.cache import SearchCache
     from recant.sessions import Sessions
     from recant.storage import Storage
     from recant.upkeep import Upkeep
@@ -153,6 +155,13 @@ class KnowledgeBase:
         from recant.lineage.answers import Lineage
 
         return Lineage(self.database, self.settings)
+
+    @cached_property
+    def evaluation(self) -> Evaluations:
+        """How good searches are, on judged queries: now, as of any position, and before and after."""
+        from recant.evaluation import Evaluations
+
+        return Evaluations(self.database, self._search_unnoticed, self.settings.collection)
 
     @cached_property
     def quality(self) -> Scores:
@@ -281,7 +290,7 @@ class KnowledgeBase:
             "by_quality": self._by_quality(by_quality),
         }
         with self._activity.timed("search"):
-            result = self._searcher.search(query, filters=filters, **given)  # type: ignore[arg-type]
+            result = self._search_cache.search(self._searcher.search, query, filters=filters, **given)  # type: ignore[arg-type]
         return self._counted(result, session)
 
     def search_many(self, queries: Iterable[str], **options: Any) -> Iterator[SearchResult]:
@@ -518,6 +527,13 @@ class KnowledgeBase:
             self._accesses.note((hit.operation_id, hit.document_id) for hit in result.hits)
         return result
 
+    def _search_unnoticed(
+        self, queries: Iterable[str], *, as_of: Moment | None, **options: Any
+    ) -> Iterator[SearchResult]:
+        """A measurement is no use of what it finds, and no search that somebody waited for."""
+        by_quality = self._by_quality(None)
+        return self._searcher.search_batch(queries, as_of=self._as_of(as_of), by_quality=by_quality, **options)
+
     def _as_of(self, moment: Moment | None) -> int | None:
         return moment if moment is None or type(moment) is int else self.position_of(moment)
 
@@ -554,4 +570,11 @@ class KnowledgeBase:
     def _searcher(self) -> Searcher:
         from recant.search import Searcher
 
-        return Searcher(self.database, lambda query: self._query_embedder.embed([query])[0])
+        embed = self._search_cache.embedding(lambda query: self._query_embedder.embed([query])[0])
+        return Searcher(self.database, embed)
+
+    @cached_property
+    def _search_cache(self) -> SearchCache:
+        from recant.search.cache import SearchCache
+
+        return SearchCache(self.database, self.settings.search_cache)

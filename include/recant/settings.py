@@ -59,6 +59,8 @@ class Settings:
     """How long what is no longer seen can be brought back (`RECANT_RETENTION_DAYS`); None: for ever."""
     auto_rollback: AutoRollback = "off"
     """What happens at once to what is proposed for rollback (`RECANT_AUTO_ROLLBACK`): nothing, or it is quarantined."""
+    search_cache: int = 1_000
+    """How many answers are kept in a process, to be given again while nothing changes (`RECANT_SEARCH_CACHE`); 0: none."""
     quality_ranking: OnOff = "on"
     """Whether quality weighs in the ranking of a search that doesn't say (`RECANT_QUALITY_RANKING`)."""
     access_counts: OnOff = "on"
@@ -97,6 +99,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         max_document_bytes=_whole(env, "RECANT_MAX_DOCUMENT_MB", 64) * 1024 * 1024,
         retention_days=_days(env, "RECANT_RETENTION_DAYS", 90),
         auto_rollback=cast(AutoRollback, _choice(env, "RECANT_AUTO_ROLLBACK", ("off", "quarantine"))),
+        search_cache=0 if env.get("RECANT_SEARCH_CACHE") == "0" else _whole(env, "RECANT_SEARCH_CACHE", 1_000),
         quality_ranking=cast(OnOff, _choice(env, "RECANT_QUALITY_RANKING", ("on", "off"))),
         access_counts=cast(OnOff, _choice(env, "RECANT_ACCESS_COUNTS", ("on", "off"))),
         project_root=root,

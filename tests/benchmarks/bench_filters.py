@@ -49,7 +49,7 @@ class Filter:
     plain: str
 
 
-def run(documents: int = 10_000, queries: int = 60, seed: int = 5) -> list[Measure]:
+def run(documents: int = 10_000, queries: int = 30, seed: int = 5) -> list[Measure]:
     """Measures with `documents` documents."""
     clusters = Clusters(seed, centres=max(10, documents // 20))
     with measured_server() as (database, dsn):

@@ -139,6 +139,17 @@ def _backups(read: _Reader) -> Found:
     yield _many("backup_age_seconds", "Time since the last backup.", rows)
 
 
+def _relevance(read: _Reader) -> Found:
+    rows = read.rows("relevance")
+    labels = [{name: row[name] for name in ("collection", "mode", "queries")} for row in rows]
+    texts = {
+        "ndcg": ("search_ndcg", "How good searches were on judged queries, when last evaluated: nDCG, from 0 to 1."),
+        "drop": ("search_ndcg_drop", "How far that is below the best of the ten evaluations before."),
+    }
+    for column, (name, text) in texts.items():
+        yield _many(name, text, [(row[column], of) for row, of in zip(rows, labels, strict=True)])
+
+
 def _activity(read: _Reader) -> Found:
     recent: dict[str, list[int]] = {}
     for row in read.rows("recent_activity"):
@@ -180,5 +191,5 @@ def _many(name: str, text: str, values: Sequence[tuple[Any, dict[str, str]]]) ->
 
 
 MEASURES: tuple[Callable[[_Reader], Found], ...] = (
-    _log, _published, _aborted, _open, _collections, _lineage, _undo, _activity, _indexes, _backups, _storage,
+    _log, _published, _aborted, _open, _collections, _lineage, _undo, _activity, _indexes, _backups, _storage, _relevance,
 )  # fmt: skip

@@ -125,3 +125,19 @@ WHERE taken_at >= %(since)s AND metrics ? %(series)s::text ORDER BY taken_at DES
 
 -- name: last_sample
 SELECT taken_at FROM health_sample ORDER BY taken_at DESC LIMIT 1
+
+
+-- name: relevance
+-- The last evaluation of each series, and how far its nDCG is below the best of the ten before it.
+WITH last AS (
+  SELECT DISTINCT ON (collection_id, mode, queries_digest, k) id, collection_id, mode, queries_name, queries_digest, k,
+    (measures ->> 'ndcg')::float8 AS ndcg
+  FROM evaluation WHERE evaluated_at > clock_timestamp() - interval '90 days'
+  ORDER BY collection_id, mode, queries_digest, k, id DESC)
+SELECT DISTINCT ON (c.name, l.mode, l.queries_name) c.name AS collection, l.mode, l.queries_name AS queries, l.ndcg,
+  greatest(0, coalesce((SELECT max(b.ndcg) FROM (
+    SELECT (e.measures ->> 'ndcg')::float8 AS ndcg FROM evaluation e
+    WHERE e.collection_id = l.collection_id AND e.mode = l.mode AND e.queries_digest = l.queries_digest AND e.k = l.k AND e.id < l.id
+    ORDER BY e.id DESC LIMIT 10) b) - l.ndcg, 0)) AS drop
+FROM last l JOIN collection c ON c.id = l.collection_id
+ORDER BY c.name, l.mode, l.queries_name, l.id DESC

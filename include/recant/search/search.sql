@@ -24,6 +24,11 @@ LEFT JOIN scored_collection q ON q.collection_id = c.id
 WHERE c.name = %(collection)s::text
 
 
+-- name: state
+-- What every answer outside of a session depends on, besides the question. Both rise with whatever changes one.
+SELECT coalesce((SELECT max(position) FROM operation), 0) AS position, (SELECT true_position FROM quality_projection) AS scored
+
+
 -- name: list_collections
 SELECT name FROM collection ORDER BY name
 

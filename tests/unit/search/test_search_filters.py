@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recant.errors import UsageError
@@ -43,6 +43,7 @@ def _flat(values: Any) -> Any:
         yield from value if isinstance(value, list) else [value]
 
 
+@settings(deadline=None)
 @given(st.recursive(st.text(), lambda inner: st.dictionaries(st.text(), inner) | st.lists(inner), max_leaves=8))
 def test_nothing_of_a_callers_stands_in_the_statement(filters: Any) -> None:
     """Any text at all is refused with a UsageError, or becomes SQL that is made of our parts and of numbered parameters."""
