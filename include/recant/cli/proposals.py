@@ -13,6 +13,7 @@ import typer
 from recant.cli.flags import CollectionFlag, JsonFlag
 from recant.cli.output import Output
 from recant.cli.services import settings
+from recant.cli.undo import Undoing
 
 SHOWN_DOCUMENTS = 20
 SHOWN_SOURCES = 3
@@ -31,17 +32,31 @@ class Verdict(StrEnum):
     duplicate = "duplicate"
 
 
-def audit(collection: CollectionFlag = None, suite: SuiteFlag = None, json: JsonFlag = False) -> None:
-    """Check what is published against a suite of expectations. Changes nothing; ends with 1 when something critical fails."""
+def audit(
+    undoing: Undoing,
+    collection: CollectionFlag = None,
+    suite: SuiteFlag = None,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Hide the documents that fail, until they are released or rolled back.")
+    ] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Check what is published against a suite of expectations. Ends with 1 when something critical fails."""
     import recant
+    from recant.proposals import quarantine_failing
 
     output = Output(json)
     with recant.connect(settings=settings()) as kb:
-        report = kb.audit(collection, suite=suite).to_dict()
+        found = kb.audit(collection, suite=suite)
+        who = kb.attribution(agent=undoing.by, message=undoing.message)
+        hidden = quarantine_failing(kb.rollbacks, found, who) if quarantine else []
+    report = found.to_dict() | ({"quarantines": [q.rollback_operation_id for q in hidden]} if quarantine else {})
     if json:
         output.document(report)
     else:
         _show_audit(output, report)
+        for one in hidden:
+            output.print(one.message)
     if not report["success"]:
         raise typer.Exit(1)
 

@@ -47,6 +47,19 @@ def test_audit_names_what_fails_and_ends_with_one(recant: Run, library: Library,
     assert recant("audit", "--collection", "nowhere").code == 2
 
 
+def test_audit_hides_what_fails_where_that_is_asked_for(recant: Run, library: Library, suite: Path) -> None:
+    """The rest of its operation stays; it still ends with 1, because something failed."""
+    published(library)
+    asked = ("audit", "--collection", "library", "--suite", suite)
+    ended = recant(*asked, "--quarantine", "--as", "nora", "--json")
+    (quarantine,) = ended.document["quarantines"]
+    assert (ended.code, library.view().keys()) == (1, {"a"})
+    assert recant("show", quarantine, "--json").document["agent"] == "nora"
+    assert recant(*asked).code == 0
+    assert recant("redo", quarantine).code == 0
+    assert "withdrawn" in recant(*asked, "--quarantine").out
+
+
 def test_feedback_is_given_by_chunk(recant: Run, library: Library) -> None:
     """And is an operation of its own."""
     published(library)
