@@ -17,10 +17,10 @@ import numpy as np
 from recant.archive.documents import ArchivedDocument, chosen_rows, document_blocks
 from recant.archive.reader import ArchiveFile, damage_named, open_archive
 from recant.archive.state import file_sha256
+from recant.archive.target import Target, find_target
 from recant.archive.verification import require_whole
-from recant.corpus import BatchTarget, ChunkRow, CollectionInfo, Corpus, DocumentRow, Embeddings, Head
-from recant.corpus.collection import require_name
-from recant.errors import ArchiveDamaged, ConfigurationError, EmbeddingGone, RecantError, Refused
+from recant.corpus import BatchTarget, ChunkRow, Corpus, DocumentRow, Embeddings, Head
+from recant.errors import ArchiveDamaged, EmbeddingGone, RecantError, Refused
 from recant.json_types import JSON
 from recant.lineage import collection_dataset, source_dataset
 from recant.oplog import Attribution, Dataset, OperationLog
@@ -73,7 +73,7 @@ def restore_archive(
     sha256 = file_sha256(path)
     with open_archive(path) as file, damage_named(path):
         rows = chosen_rows(file, frozenset(sources), operations)
-        target = _target(database, file, collection or file.collection, sha256, trust_vectors)
+        target = find_target(database, file, collection or file.collection, sha256, trust_vectors)
         log = OperationLog(database)
         asked: dict[str, JSON] = {"sources": list(sources), "operations": list(operations)}
         operation_id = log.open(
@@ -92,36 +92,6 @@ def restore_archive(
         return _report(database, log, file, target, operation_id, counts, sha256, _missing(file, rows, sources))
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    collection: CollectionInfo
-    takes_vectors: bool
-    """Whether vectors that the space doesn't know may come from the file."""
-
-
-def _target(database: Database, file: ArchiveFile, name: str, sha256: str, trust_vectors: bool) -> _Target:
-    """The collection, made if it isn't there. Raises ConfigurationError where it is of another model."""
-    require_name(name)
-    found = file.attributes
-    with database.transaction() as connection:
-        made_here = connection.execute(_SQL["is_catalogued"], {"sha256": bytes.fromhex(sha256)}).fetchone()
-        vouched = trust_vectors or bool(made_here and made_here["made_here"])
-        before = connection.execute(_SQL["find_collection"], {"collection": name}).fetchone()
-        if before is None:
-            given = {"name": name, "model": found["model"], "digest": found["model_digest"]}
-            trusted = trust_vectors or (vouched and bool(found["trusted"]))
-            connection.execute(
-                _SQL["ensure_collection"], given | {"dimensions": found["dimensions"], "trusted": trusted}
-            )
-    collection = Corpus(database).collection(name)
-    if collection.model_digest != found["model_digest"] or collection.dimensions != found["dimensions"]:
-        raise ConfigurationError(
-            f'Collection "{name}" holds vectors of {collection.model}, the archive those of {found["model"]}: restore into '
-            "another collection (--collection)."
-        )
-    return _Target(collection, before is None or vouched or not before["trusted"])
-
-
 def _datasets(settings: Settings, collection: str, path: Path) -> tuple[Dataset, Dataset]:
     read, wrote = source_dataset(settings, str(path)), collection_dataset(settings, collection)
     return Dataset("input", *read), Dataset("output", *wrote)
@@ -131,7 +101,7 @@ class _Restoring:
     """One operation that writes what a file holds."""
 
     def __init__(
-        self, database: Database, log: OperationLog, file: ArchiveFile, target: _Target, operation_id: int
+        self, database: Database, log: OperationLog, file: ArchiveFile, target: Target, operation_id: int
     ) -> None:
         self.database, self.log, self.file, self.target, self.operation_id = database, log, file, target, operation_id
         self.corpus = Corpus(database)
@@ -271,7 +241,7 @@ def _chunk(file: ArchiveFile, chunk: Mapping[str, Any], ids: Mapping[int, int]) 
 
 
 def _report(
-    database: Database, log: OperationLog, file: ArchiveFile, target: _Target, operation_id: int,
+    database: Database, log: OperationLog, file: ArchiveFile, target: Target, operation_id: int,
     counts: dict[str, int], sha256: str, missing: list[str],
 ) -> Restoration:  # fmt: skip
     """Publishes what was written; nothing written, nothing published."""

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from recant.archive.compression import DEFAULT_LEVEL
 from recant.cli.flags import Authorship, CollectionFlag, JsonFlag, with_flag_groups
 from recant.cli.hits import show_hits
 from recant.cli.knowledge import parse_filters
@@ -20,6 +19,7 @@ from recant.cli.services import settings
 from recant.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Archives in HDF5: make, list, check, search, restore, write again.")
+GZIP_LEVEL = 4
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The archive.")]
 
 
@@ -55,7 +55,7 @@ def create(
         typer.Option("--from", metavar="POSITION", min=1, help="With --history: of what was published from there on."),
     ] = None,
     compression: Annotated[Method, typer.Option(help="gzip is smallest, none is fastest.")] = Method.gzip,
-    level: Annotated[int, typer.Option(min=1, max=9, help="Of gzip: 1 is fast, 9 is small.")] = DEFAULT_LEVEL,
+    level: Annotated[int, typer.Option(min=1, max=9, help="Of gzip: 1 is fast, 9 is small.")] = GZIP_LEVEL,
     json: JsonFlag = False,
 ) -> None:
     """Write what is seen of a collection into a file: texts, metadata, vectors and their log."""

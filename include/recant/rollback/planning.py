@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from shlex import quote
 from typing import Any
 
 from recant.artifacts import Artifact, holding
@@ -110,12 +111,26 @@ def _check_payloads(connection: Connection) -> None:
     rows = connection.execute(_SQL["reclaimed_revivals"]).fetchall()
     if rows:
         first = rows[0]
+        archived = _archived(connection, [row["after_operation"] for row in rows])
+        instead = (
+            f"restore it from an archive instead: `{archived[0]['restore']}`" if archived else "ingest it anew instead"
+        )
         raise PastHorizon(
             f"{first['kind']} {first['key']} would be seen again as operation {first['after_operation']} wrote it, but its "
             f"text was reclaimed{f', as that of {len(rows) - 1} others' if len(rows) > 1 else ''}. Nothing was changed; "
-            "ingest it anew instead.",
+            f"{instead}.",
             records=[dict(row) for row in rows],
+            archives=archived,
         )
+
+
+def _archived(connection: Connection, operations: Sequence[int]) -> list[dict[str, Any]]:
+    """Where what these operations wrote was archived before it was reclaimed, and how it is restored from there."""
+    found = connection.execute(_SQL["archived_histories"], {"operations": numbers_text(operations)})
+    return [
+        {**row, "restore": f"recant archive restore {quote(row['path'])} --operation {row['operation_id']}"}
+        for row in found
+    ]
 
 
 def _check_revivals(connection: Connection, flipped: Flips) -> None:

@@ -171,6 +171,16 @@ JOIN record r ON r.id = x.record_id
 -- name: reclaimed_revivals
 SELECT kind, key, after_operation FROM changed_head WHERE after_payload = 'reclaimed' ORDER BY kind, key LIMIT 20
 
+-- name: archived_histories
+-- Archives of a history that these operations are in, made before the last reclaim.
+SELECT a.path, o.id AS operation_id
+FROM artifact_state a JOIN operation o ON o.position BETWEEN a.first_position AND a.position
+JOIN collection c ON c.id = o.collection_id AND c.name = a.collection
+WHERE o.id = ANY (%(operations)s::bigint[]) AND a.kind = 'archive' AND a.scope ->> 'holds' = 'history'
+  AND a.state NOT IN ('removed', 'replaced')
+  AND a.read_position < (SELECT k.position FROM horizon h JOIN operation k ON k.id = h.operation_id)
+ORDER BY o.id, a.read_position DESC, a.path LIMIT 20
+
 -- name: summarise_changes
 -- withdrawn: seen now and no longer afterwards; revived: what is seen again, that isn't seen now.
 SELECT kind,

@@ -209,3 +209,18 @@ def test_erasing_reaches_archives(kb, told: Library, tmp_path: Path):
     assert len(kb.archives.rewrite(WHO)) == 2
     assert not any(b"the same words" in (tmp_path / name).read_bytes() for name in ("seen.h5", "all.h5"))
     assert [a.state for a in kb.archives.find()] == ["current", "current"]
+
+
+def test_only_archives_are_removed(kb, told: Library, tmp_path: Path):
+    """An export is somebody else's; one that is gone already is only noted."""
+    operation_id = kb.operations.open("export", WHO)
+    given = {"format": "csv", "position": 5, "read_position": 5, "sha256": "00" * 32, "size_bytes": 0}
+    batch_id = kb.operations.begin_batch(operation_id, "file")
+    export = kb.artifacts.record(batch_id, "export", tmp_path / "e.csv", **given)
+    kb.operations.finish_batch(batch_id, {})
+    kb.operations.publish(operation_id)
+    with pytest.raises(UsageError, match="is no archive"):
+        kb.archives.remove(export, by="nora")
+    made = kb.archives.create(tmp_path / "a.h5", WHO)
+    (tmp_path / "a.h5").unlink()
+    assert kb.archives.remove(made.artifact_id, by="nora").state == "removed"

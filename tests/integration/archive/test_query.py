@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recant.archive import query_archive
-from recant.errors import DimensionMismatch, UsageError
+from recant.errors import ConfigurationError, DimensionMismatch, UsageError
 from tests.integration.archive.conftest import WHO, searched, told_of, write_rich
 from tests.integration.library import Library
 
@@ -80,3 +80,15 @@ def test_ties_are_decided_by_chunk(kb, library: Library, tmp_path: Path):
     for limit in (1, 2, 3):
         found = query_archive(tmp_path / "a.h5", library.model.vector("anything"), limit=limit)
         assert [told_of(hit) for hit in found.hits] == searched(kb, "anything", limit=limit)
+
+
+def test_many_ties_are_held_to_a_number(kb, told: Library, path: Path, monkeypatch):
+    """Where more texts are equally near than can be held, the first of them are."""
+    monkeypatch.setattr("recant.archive.query.MOST_TIES", 3)
+    assert len(query_archive(path, told.model.vector("two"), limit=5).hits) == 3
+
+
+def test_words_need_the_model(kb, path: Path):
+    """The installation's isn't that of the archive's vectors: which one is needed is said."""
+    with pytest.raises(ConfigurationError, match="vectors of tiny"):
+        kb.archives.query(path, "two")

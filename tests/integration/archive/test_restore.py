@@ -8,7 +8,8 @@ import pytest
 
 from recant import Selector
 from recant.archive import open_archive
-from recant.errors import ArchiveDamaged, ConfigurationError, Refused, WriteConflict
+from recant.errors import ArchiveDamaged, ConfigurationError, EmbeddingGone, PastHorizon, Refused, WriteConflict
+from recant.oplog import OperationLog
 from tests.integration.archive.conftest import WHO, searched, take_back, write_rich
 from tests.integration.library import Library, TinyModel
 
@@ -174,3 +175,59 @@ def test_watermarks_let_the_next_ingest_know(kb, other, told: Library, path: Pat
             )
 
     assert listed(other) == listed(kb)
+
+
+def test_an_embedding_that_was_reclaimed_meanwhile(kb, told: Library, path: Path, monkeypatch):
+    """The block is written again, with the vector of the file."""
+    from recant.corpus import Embeddings
+
+    known = Embeddings.known
+    asked = []
+
+    def stale(self, hashes):
+        asked.append(hashes)
+        return dict.fromkeys(hashes, 10**9) if len(asked) == 1 else known(self, hashes)
+
+    monkeypatch.setattr(Embeddings, "known", stale)
+    report = kb.archives.restore(path, WHO, collection="copy")
+    assert (report.documents, report.state_equal, len(asked) > 1) == (5, True, True)
+
+
+def test_it_is_given_up_after_some_attempts(kb, told: Library, path: Path, monkeypatch):
+    """When it can't be: the operation is aborted, and a retry can help."""
+    from recant.corpus import Embeddings
+
+    monkeypatch.setattr(Embeddings, "known", lambda self, hashes: dict.fromkeys(hashes, 10**9))
+    with pytest.raises(EmbeddingGone):
+        kb.archives.restore(path, WHO, collection="copy")
+    assert kb.log(limit=1)[0].state == "aborted"
+
+
+def test_a_long_one_keeps_its_lease(kb, told: Library, path: Path, monkeypatch):
+    """Making an archive and restoring from one tell upkeep that they are alive."""
+    from recant.archive import archives, restoring
+
+    monkeypatch.setattr(archives, "BEAT_SECONDS", 0.0)
+    monkeypatch.setattr(restoring, "BEAT_SECONDS", 0.0)
+    extended = []
+    monkeypatch.setattr(OperationLog, "extend_lease", lambda self, operation_id: extended.append(operation_id))
+    made = kb.archives.create(path, WHO)
+    report = kb.archives.restore(path, WHO, collection="copy")
+    assert set(extended) == {made.operation_id, report.operation_id}
+
+
+def test_a_plan_that_needs_what_was_reclaimed_names_the_archive(kb, library: Library, tmp_path: Path):
+    """A rollback would show a version whose text is gone: refused, with the command that takes it from the archive."""
+    first = library.publish({"a": "one"})
+    second = library.publish({"a": "two"})
+    kb.archives.create(tmp_path / "old.h5", WHO, holds="history")
+    kb.storage.reclaim(WHO, horizon=2)
+    kb.archives.create(tmp_path / "late.h5", WHO, holds="history")
+    with pytest.raises(PastHorizon) as refused:
+        take_back(library, second)
+    command = f"recant archive restore {tmp_path / 'old.h5'} --operation {first}"
+    assert command in str(refused.value)
+    (named,) = refused.value.details["archives"]
+    assert named == {"path": str(tmp_path / "old.h5"), "operation_id": first, "restore": command}
+    kb.archives.restore(tmp_path / "old.h5", WHO, operations=[first])
+    assert library.view() == {"a": "one"}
