@@ -17,7 +17,7 @@ from recant_airflow import parameters
 from recant_airflow.ingestion_flow import RETRIES
 from recant_airflow.operators.exports import KnowledgeBaseExportOperator, KnowledgeBaseRefreshExportsOperator
 
-TABLES = ["documents", "chunks", "operations", "feedback", "dependencies", "rejections", "checks", "searches"]
+TABLES = ["documents", "chunks", "scores", "operations", "feedback", "dependencies", "rejections", "checks", "searches"]
 
 with DAG(
     dag_id="export_knowledge",

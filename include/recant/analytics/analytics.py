@@ -56,9 +56,7 @@ class Analytics:
             raise UsageError(f"There is no report {name!r}; there are {', '.join(REPORTS)}.")
         report = REPORTS[name]
         if report.view not in self.views:
-            view = VIEWS[report.view]
-            missing = view.table if view.table not in self.tables else f"column {view.column} of {view.table}"
-            raise UsageError(f"The report {name!r} needs the {missing}, which {self.folder} doesn't have.")
+            raise UsageError(f"The report {name!r} needs {VIEWS[report.view].table}, which {self.folder} doesn't have.")
         answer = self.query(f'SELECT * FROM "{report.view}"', limit=MOST_ROWS)  # noqa: S608 - a name of ours
         return ReportAnswer(report, VIEWS[report.view].meaning, answer, self.position, str(self.folder))
 

@@ -46,7 +46,7 @@ def export_to(
         typer.Option(
             "--table",
             metavar="NAME",
-            help="documents, chunks, operations, feedback, dependencies, rejections, checks, searches, or all. Repeatable. "
+            help="documents, chunks, scores, operations, feedback, dependencies, rejections, checks, searches, or all. Repeatable. "
             "Default: documents and chunks.",
         ),
     ] = None,

@@ -39,15 +39,26 @@ AND EXISTS (SELECT FROM chunk c WHERE c.version_id = v.version_id{filters})
 
 -- name: chunks
 SELECT k.name AS collection, c.id AS chunk_id, v.record_id AS document_id, v.key AS source, d.title, c.index AS chunk_index, c.chunk_type,
-       c.parent_headers, c.token_count, c.text, c.attributes, v.operation_id, q.score AS quality, e.vector
+       c.parent_headers, c.token_count, c.text, c.attributes, v.operation_id, e.vector
 FROM heads_at(%(collection_id)s::integer, %(position)s::bigint) v
 JOIN document_version d ON d.version_id = v.version_id
 JOIN chunk c ON c.version_id = v.version_id
 JOIN operation o ON o.id = v.operation_id
 JOIN collection k ON k.id = o.collection_id
-LEFT JOIN chunk_quality q ON q.chunk_id = c.id
 LEFT JOIN embedding e ON e.id = c.embedding_id
 WHERE v.kind = 'document'{agents}{filters}
+
+-- name: scores
+-- Worked out for the position, so that an export of an earlier one has the scores of then. Without a row: neutral.
+SELECT k.name AS collection, c.id AS chunk_id, v.record_id AS document_id, v.key AS source, c.index AS chunk_index, q.score, q.feedback,
+       q.access, q.freshness, q.pinned, v.operation_id
+FROM collection k
+CROSS JOIN LATERAL compute_quality(k.id, %(at)s::bigint, NULL) q
+JOIN chunk c ON c.id = q.chunk_id
+JOIN heads_at(%(collection_id)s::integer, %(position)s::bigint) v ON v.version_id = c.version_id
+JOIN document_version d ON d.version_id = v.version_id
+JOIN operation o ON o.id = v.operation_id
+WHERE v.kind = 'document' AND (%(collection_id)s::integer IS NULL OR k.id = %(collection_id)s){agents}{filters}
 
 -- name: agents
 AND o.agent = ANY (%(agents)s::text[])

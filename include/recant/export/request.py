@@ -16,7 +16,6 @@ from recant.search.filters import Filters, compile_filters
 
 FORMATS = ("csv", "parquet")
 COMPRESSIONS = ("none", "gzip", "zstd")
-FILTERED_TABLES = ("documents", "chunks")
 _NULL_TEXT = re.compile(r"[^\x00\r\n\",]{0,20}")
 
 
@@ -38,7 +37,7 @@ class ExportRequest:
     as_of: int | None = None
     """A position; None: what is seen when it is made, and again when it is refreshed."""
     filters: Filters | None = None
-    """As for a search, on documents and chunks; a document passes when one of its chunks does."""
+    """As for a search, on documents, chunks and scores; a document passes when one of its chunks does."""
     agents: tuple[str, ...] = ()
     """Only what these wrote; none: whoever wrote."""
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -99,7 +99,16 @@ TABLES: dict[str, Table] = {
             _columns(
                 "collection:text", "chunk_id:integer", "document_id:integer", "source:text", "title:text", "chunk_index:integer",
                 "chunk_type:text", "parent_headers:texts", "token_count:integer", "text:text", "attributes:json",
-                "operation_id:integer", "quality:number?", "vector:vector?",
+                "operation_id:integer", "vector:vector?",
+            ),
+            ("document_id", "chunk_index"),
+        ),
+        Table(
+            "scores",
+            "their quality where it isn't neutral, with what it comes from",
+            _columns(
+                "collection:text", "chunk_id:integer", "document_id:integer", "source:text", "chunk_index:integer", "score:number",
+                "feedback:number", "access:number", "freshness:number", "pinned:boolean", "operation_id:integer",
             ),
             ("document_id", "chunk_index"),
         ),

@@ -13,7 +13,7 @@ from recant.store import load
 
 VIEWS_FILE = "views.sql"
 _SQL = load(__package__, "views.sql")
-_PARTS = re.compile(r"-- needs: ([a-z_.]+)\n-- (.+?)\n(SELECT .+)", re.DOTALL)
+_PARTS = re.compile(r"-- needs: ([a-z_]+)\n-- (.+?)\n(SELECT .+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +22,18 @@ class View:
 
     name: str
     table: str
-    column: str | None
-    """One that isn't there by default."""
     meaning: str
     select: str
 
-    def fits(self, tables: Mapping[str, Collection[str]]) -> bool:
-        """Whether an export with these columns by table can answer it."""
-        return self.table in tables and (self.column is None or self.column in tables[self.table])
+    def fits(self, tables: Collection[str]) -> bool:
+        """Whether an export with these tables can answer it."""
+        return self.table in tables
 
 
 def _view(name: str, text: str) -> View:
     found = _PARTS.fullmatch(text)
     assert found is not None, f"{name} says what it needs"
-    table, _, column = found[1].partition(".")
-    return View(name, table, column or None, found[2], found[3])
+    return View(name, found[1], found[2], found[3])
 
 
 VIEWS: Mapping[str, View] = {name: _view(name, text) for name, text in _SQL.items()}
@@ -44,7 +41,7 @@ VIEWS: Mapping[str, View] = {name: _view(name, text) for name, text in _SQL.item
 
 def write_views(folder: Path, tables: list[WrittenTable]) -> WrittenFile:
     """`duckdb -init views.sql` in the folder has every table and view by name."""
-    present = {table.name: [column.name for column in table.columns] for table in tables}
+    present = {table.name for table in tables}
     lines = ["-- DuckDB: run in the folder of the export, `duckdb -init views.sql`.", "SET TimeZone = 'UTC';"]
     for table in tables:
         names = ", ".join(f"'{file.path}'" for file in table.files)

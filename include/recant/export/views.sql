@@ -1,5 +1,5 @@
--- Views in DuckDB's SQL over the tables of a Parquet export; days are UTC's. Each says in its first comment which tables
--- and columns it needs.
+-- Views in DuckDB's SQL over the tables of a Parquet export; days are UTC's. Each says in its first comment which table it
+-- needs.
 
 -- name: growth
 -- needs: operations
@@ -75,10 +75,11 @@ SELECT (searched_at AT TIME ZONE 'UTC')::DATE AS day, count(*) AS searches, coun
 FROM searches GROUP BY day ORDER BY day
 
 -- name: quality_by_score
--- needs: chunks.quality
--- How many chunks have which quality, in steps of ten; without feedback there is none.
-SELECT least(floor(quality / 10) * 10, 90)::INTEGER AS score_from, count(*) AS chunks
-FROM chunks WHERE quality IS NOT NULL GROUP BY score_from ORDER BY score_from
+-- needs: scores
+-- How many chunks have which quality, in steps of ten, and what moved it on average; neutral ones, of 50, are left out.
+SELECT least(floor(score / 10) * 10, 90)::INTEGER AS score_from, count(*) AS chunks, round(avg(feedback), 1) AS feedback,
+       round(avg(access), 1) AS access, round(avg(freshness), 1) AS freshness, count(*) FILTER (pinned) AS pinned
+FROM scores GROUP BY score_from ORDER BY score_from
 
 -- name: documents_by_format
 -- needs: documents

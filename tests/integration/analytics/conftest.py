@@ -44,9 +44,8 @@ def library(kb: recant.KnowledgeBase) -> Library:
 
 @pytest.fixture
 def folder(kb: recant.KnowledgeBase, library: Library, tmp_path: Path) -> Path:
-    """Every table, as Parquet, the scores among the chunks."""
+    """Every table, as Parquet."""
     target = tmp_path / "export"
-    columns = {"chunks": ("source", "text", "parent_headers", "quality")}
-    request = ExportRequest(str(target), tuple(TABLES), "library", "parquet", "zstd", columns=columns)
+    request = ExportRequest(str(target), tuple(TABLES), "library", "parquet", "zstd")
     kb.exports.write(request, kb.attribution())
     return target

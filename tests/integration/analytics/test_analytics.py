@@ -47,6 +47,9 @@ def test_the_reports_say_what_happened(folder: Path):
         0,
         0,
     ]
+    quality = rows(folder, "quality")
+    assert sum(row["chunks"] for row in quality) == 2
+    assert quality[0]["feedback"] < 0 < quality[-1]["feedback"]
     disputed = rows(folder, "disputed")
     assert [(row["source"], row["negative"], row["helpful"], row["readers"]) for row in disputed] == [
         ("b", 2, 0, 2), ("a", 0, 1, 1),
@@ -137,7 +140,7 @@ def test_an_export_has_the_reports_that_its_tables_allow(kb: recant.KnowledgeBas
     with kb.analytics() as analytics:
         assert analytics.reports == ["reasons"]
         assert analytics.query("SELECT count(*) FROM chunks").rows == ((2,),)
-        for name, missing in (("growth", "operations"), ("quality", "column quality"), ("nosuch", "no report")):
+        for name, missing in (("growth", "operations"), ("quality", "scores"), ("nosuch", "no report")):
             with pytest.raises(UsageError, match=missing):
                 analytics.report(name)
     kb.exports.write(ExportRequest(str(tmp_path / "csv"), collection="library"), kb.attribution())

@@ -40,7 +40,7 @@ def test_a_report_is_shown_or_written(recant: Run, folder: Path, tmp_path: Path)
         assert "Written to" in recant("analytics", "report", "agents", "--output", tmp_path / name).out
         assert (tmp_path / name).read_bytes().startswith(begins)
     assert recant("analytics", "report", "all", "--output", tmp_path / "all.html").code == 0
-    assert (tmp_path / "all.html").read_text().count("<h2") == 11
+    assert (tmp_path / "all.html").read_text().count("<h2") == 12
     assert len(json.loads((tmp_path / "x.json").read_text())["reports"]) == 1
     with (tmp_path / "x.csv").open(newline="") as file:
         assert [row["agent"] for row in csv.DictReader(file)] == ["alice", "bob"]

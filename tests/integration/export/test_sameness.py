@@ -26,7 +26,7 @@ def manifest(folder: Path) -> dict:
     return found
 
 
-SEEN = ("documents", "chunks", "feedback", "dependencies")
+SEEN = ("documents", "chunks", "scores", "feedback", "dependencies")
 
 
 def chunk_of(kb, source: str) -> int:
