@@ -162,12 +162,16 @@ def test_a_run_that_is_late_is_told_of(known_dags, installation, mailbox, monkey
     dag = DagBag(Path(__file__).resolve().parents[2] / "dags" / "monitor_health.py").dags["monitor_health"]
     (alert,) = dag.deadline
     monkeypatch.setenv("AIRFLOW_VAR_RECANT_ALERT_EMAILS", "ops@example.org")
+
+    def call(given: dict[str, Any]) -> tuple[bool, str | None]:
+        return execute_callback(alert.callback.path, given, Path("monitor_health.py"), None, structlog.get_logger())
+
     given = {"context": {"dag_run": {"dag_id": "monitor_health", "dag_run_id": "scheduled__1"}}}
-    assert execute_callback(alert.callback.path, given, structlog.get_logger())[0]
+    assert call(given)[0]
     assert mailbox.messages[0]["Subject"] == "Recant: monitor_health scheduled__1 is late"
     options = {"disable_ssl": True, "disable_tls": True, "from_email": "recant@example.org"}
     nobody = {"conn_type": "smtp", "host": "127.0.0.1", "port": 1, "extra": options}
     monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(nobody))
-    done, why = execute_callback(alert.callback.path, {}, structlog.get_logger())
+    done, why = call({})
     assert not done
     assert "SmtpNotifier" in str(why)
