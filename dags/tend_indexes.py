@@ -4,6 +4,7 @@
 - **tend_vectors**: what only withdrawn, superseded or aborted versions use is taken out of the vector index, and what a redo
   or a rollback has brought back is put in again; VACUUM, or a new index where much has gone, follows. Searches are right at
   every moment of it: while something that is seen may be outside the index, they compare everything.
+- **tend_keywords**: keyword indexes are brought up to date: what is missing is indexed, small segments are merged.
 - **check_recall**: the index against exact search on a few questions; one that finds too little is built anew beside the old
   one, which serves until then.
 - **clear**: searches of sessions from before the retention are forgotten, and tables full of dead rows vacuumed.
@@ -19,6 +20,7 @@ from recant_airflow.operators.upkeep import (
     KnowledgeBaseCheckIndexesOperator,
     KnowledgeBaseClearOperator,
     KnowledgeBaseTendIndexesOperator,
+    KnowledgeBaseTendKeywordsOperator,
 )
 
 with DAG(
@@ -61,5 +63,7 @@ with DAG(
         task_id="check_recall", queries=dag.param("queries"), rebuild=dag.param("rebuild")
     )
     cleared = KnowledgeBaseClearOperator(task_id="clear", retention_days=dag.param("retention_days"))
-    abandoned >> tended >> checked  # another kind of index gets its task beside these, after abandoned
+    keywords = KnowledgeBaseTendKeywordsOperator(task_id="tend_keywords")
+    abandoned >> tended >> checked
+    abandoned >> keywords
     abandoned >> cleared

@@ -38,6 +38,7 @@ def test_the_index_follows_what_is_seen(run_dag, library: Library):
     (tended,) = run.xcom("tend_vectors")["indexes"]
     assert (tended["taken_out"], tended["put_back"], tended["outside"]) == (10, 0, 10)
     assert [check["recall"] for check in run.xcom("check_recall")["checks"]] == [1.0]
+    assert [k["collection"] for k in run.xcom("tend_keywords")["keywords"]] == ["knowledge"]
     assert run.xcom("clear") == {"pruned_searches": 0, "vacuumed": [], "hints": []}
     without = [hit.chunk_id for hit in library.search(vector).hits]
     library.control("redo", {undone: False})

@@ -1,4 +1,4 @@
-"""`tend all`, `tend index`, `tend check`, `tend searches`: keeping the store in shape."""
+"""`tend all`, `tend index`, `tend keywords`, `tend check`, `tend searches`: keeping the store in shape."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from recant.cli.output import Output
 from recant.cli.services import settings
 
 if TYPE_CHECKING:
+    from recant.search.keyword_index import Tended
     from recant.upkeep import IndexCheck, IndexTending
 
 app = typer.Typer(no_args_is_help=True, help="Keep the store in shape, beside whoever writes or searches.")
@@ -21,7 +22,7 @@ QueriesFlag = Annotated[
 
 @app.command("all")
 def tend_all(queries: QueriesFlag = 20, json: JsonFlag = False) -> None:
-    """All of it: abort what was left behind, tend and check the vector index, forget old searches, vacuum."""
+    """All of it: abort what was left behind, tend the indexes and check the vector index, forget old searches, vacuum."""
     import recant
 
     output = Output(json)
@@ -31,6 +32,7 @@ def tend_all(queries: QueriesFlag = 20, json: JsonFlag = False) -> None:
         output.document(report.to_dict())
         return
     _show_tended(output, report.indexes)
+    _show_keywords(output, report.keywords)
     _show_checked(output, report.checks)
     for text, done in (
         ("Aborted, because their worker is gone: operations", report.aborted),
@@ -64,6 +66,20 @@ def tend_index(
     _show_tended(output, tended)
     if rebuilt:
         output.print(f"Built anew: the index of space {', '.join(map(str, rebuilt))}.")
+
+
+@app.command("keywords")
+def tend_keywords(json: JsonFlag = False) -> None:
+    """Bring keyword indexes up to date: index what is missing, merge small segments, drop old ones."""
+    import recant
+
+    output = Output(json)
+    with recant.connect(settings=settings()) as kb:
+        tended = kb.upkeep.tend_keywords()
+    if json:
+        output.document({"keywords": [one.to_dict() for one in tended]})
+    else:
+        _show_keywords(output, tended)
 
 
 @app.command("check")
@@ -105,6 +121,12 @@ def _show_tended(output: Output, tended: list[IndexTending]) -> None:
         return
     rows = [[t.space_id, t.taken_out, t.put_back, t.outside, t.followed_by, t.position] for t in tended]
     output.table(["space#", "taken out#", "put back#", "outside#", "then", "as of#"], rows)
+
+
+def _show_keywords(output: Output, tended: list[Tended]) -> None:
+    if tended:
+        rows = [[t.collection, t.indexed, t.merged, t.purged, t.dropped, t.segments] for t in tended]
+        output.table(["keyword index", "indexed#", "merged#", "purged#", "dropped#", "segments#"], rows)
 
 
 def _show_checked(output: Output, checks: list[IndexCheck]) -> None:

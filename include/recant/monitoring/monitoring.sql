@@ -43,14 +43,14 @@ CROSS JOIN LATERAL (SELECT o.closed_at FROM operation o WHERE o.collection_id = 
 ORDER BY c.name
 
 -- name: lineage
--- What each destination is owed, counted to a bound, and what it will never take.
+-- What each destination that is attached is owed, counted to a bound, and what it will never take.
 SELECT d.name AS destination,
   (SELECT count(*) FROM (SELECT FROM lineage_delivery x WHERE x.destination = d.name AND x.state = 'pending' LIMIT 100000) t) AS pending,
   (SELECT count(*) FROM (SELECT FROM lineage_delivery x WHERE x.destination = d.name AND x.state = 'dead' LIMIT 100000) t) AS dead,
   coalesce((SELECT extract(epoch FROM clock_timestamp() - e.event_time)
    FROM lineage_delivery x JOIN lineage_event e ON e.id = x.event_id
    WHERE x.destination = d.name AND x.state = 'pending' ORDER BY x.event_id LIMIT 1), 0)::float8 AS oldest_seconds
-FROM lineage_destination d ORDER BY d.name
+FROM lineage_destination d WHERE d.attached ORDER BY d.name
 
 -- name: plans
 -- Plans that could be applied now, and those that await an answer because something was proposed.

@@ -9,6 +9,8 @@ from typing import Any
 
 from recant.errors import UsageError
 from recant.oplog import OperationLog
+from recant.search import KeywordIndex
+from recant.search.keyword_index import Tended
 from recant.settings import Settings
 from recant.store import Database, Row, load
 from recant.upkeep.checking import QUERIES, IndexCheck, check_index
@@ -31,6 +33,8 @@ class UpkeepReport:
     aborted: list[int]
     """Open operations whose worker is gone."""
     indexes: list[IndexTending]
+    keywords: list[Tended]
+    """By collection: what was done to the keyword index."""
     checks: list[IndexCheck]
     rebuilt: list[int]
     """Spaces whose index was built anew because its recall was low or its entries had grown."""
@@ -44,6 +48,7 @@ class UpkeepReport:
         return {
             "aborted": self.aborted,
             "indexes": [tending.to_dict() for tending in self.indexes],
+            "keywords": [tended.to_dict() for tended in self.keywords],
             "checks": [check.to_dict() for check in self.checks],
             "rebuilt": self.rebuilt,
             "pruned_searches": self.pruned_searches,
@@ -63,11 +68,12 @@ class Upkeep:
         """All of it: what was left behind, the index, searches of long ago, dead rows. Raises Refused beside another."""
         aborted = self.abort_abandoned()
         indexes = self.tend_indexes()
+        keywords = self.tend_keywords()
         checks = self.check_indexes(queries=queries)
         rebuilt = self.mend_indexes(checks)
         pruned = self.prune_searches()
         vacuumed, hints = self.vacuum()
-        return UpkeepReport(aborted, indexes, checks, rebuilt, pruned, vacuumed, hints)
+        return UpkeepReport(aborted, indexes, keywords, checks, rebuilt, pruned, vacuumed, hints)
 
     def abort_abandoned(self) -> list[int]:
         """Aborts open operations whose lease has run out; returns their ids."""
@@ -81,6 +87,10 @@ class Upkeep:
         """
         spaces = [int(row["space_id"]) for row in self._find_indexes()]
         return [tend_index(self.database, space, follow_up=follow_up) for space in spaces]
+
+    def tend_keywords(self) -> list[Tended]:
+        """Brings each collection's keyword index up to date: indexes what is missing, merges small segments, drops old ones."""
+        return KeywordIndex(self.database).tend()
 
     def check_indexes(self, *, queries: int = QUERIES) -> list[IndexCheck]:
         """Recall of each index on so many questions against exact search, by collection that uses it; size and bloat."""

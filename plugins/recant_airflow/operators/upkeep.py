@@ -29,6 +29,14 @@ class KnowledgeBaseTendIndexesOperator(KnowledgeBaseOperator):
         return {"indexes": [tended.to_dict() for tended in kb.upkeep.tend_indexes()]}
 
 
+class KnowledgeBaseTendKeywordsOperator(KnowledgeBaseOperator):
+    """Brings each collection's keyword index up to date: what is missing, small segments, old ones. Gives `keywords`."""
+
+    def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any]:
+        """Tends."""
+        return {"keywords": [tended.to_dict() for tended in kb.upkeep.tend_keywords()]}
+
+
 class KnowledgeBaseCheckIndexesOperator(KnowledgeBaseOperator):
     """Compares each vector index with exact search, and builds anew one that finds too little or has grown too large.
 

@@ -33,6 +33,10 @@ def test_tending(recant: Run, written: Library) -> None:
     written.build_index()
     gone = written.log.open("ingest", Attribution("a"), collection="knowledge", lease_seconds=0.0)
     first = recant("tend", "all", "--queries", "3", "--json").document
+    assert [k["collection"] for k in first["keywords"]] == ["knowledge"]
+    again = recant("tend", "keywords", "--json").document["keywords"]
+    assert (first["keywords"][0]["indexed"], again[0]["indexed"]) == (20, 0)
+    assert "segments" in recant("tend", "keywords").out
     assert (first["indexes"][0]["taken_out"], first["checks"][0]["recall"], first["aborted"]) == (10, 1.0, [gone])
     second = recant("tend", "index", "--json").document
     assert (second["indexes"][0]["taken_out"], second["indexes"][0]["outside"], second["rebuilt"]) == (0, 10, [])

@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from recant.errors import ConfigurationError, DatabaseUnreachable, UsageError
+from recant.lineage.outbox import Outbox, attach_destination, detach_destinations
 from recant.monitoring import ActivityRecorder, Health, MetricsServer, collection, prometheus_text
 from recant.monitoring.health import values
 from recant.oplog import Attribution, Selector
@@ -75,12 +76,10 @@ def test_an_empty_database_can_be_measured(database: str, tmp_path: Path) -> Non
 
 
 def test_lineage_that_nobody_takes_shows(library: Library, health: Health) -> None:
-    """How much a destination is owed, since when, and what it refused."""
-    from recant.lineage.outbox import Outbox, register_destinations
-
-    register_destinations(library.database, ["marquez"])
+    """How much a destination is owed, since when, and what it refused, for as long as it is attached."""
+    name = attach_destination(library.database, "marquez", None)
     library.publish({"a": "one"})
-    outbox = Outbox(library.database, "marquez")
+    outbox = Outbox(library.database, name)
     due, _ = outbox.due(10)
     outbox.bury(due[:1], "422")
     found = values(health.metrics())
@@ -89,6 +88,8 @@ def test_lineage_that_nobody_takes_shows(library: Library, health: Health) -> No
         found['recant_lineage_dead{destination="marquez"}'],
     ) == (1, 1)
     assert found['recant_lineage_oldest_seconds{destination="marquez"}'] >= 0
+    detach_destinations(library.database, [])
+    assert not [series for series in values(health.metrics()) if series.startswith("recant_lineage")]
 
 
 def test_searches_are_counted_and_timed(library: Library, health: Health) -> None:
