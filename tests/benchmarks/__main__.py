@@ -40,6 +40,7 @@ BENCHMARKS = (
     "filters",
     "quality",
     "export",
+    "lineage",
     "lineage_graph",
     "keyword",
 )
@@ -52,6 +53,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "scale": {"chunks": 20_000, "operations": 20_000, "careless": 3_100, "records": 2_000},
     "lineage_graph": {"operations": 20_000},
     "archive": {"chunks": 4_000, "rounds": 1},
+    "lineage": {"writes": 10, "events": 60, "marquez_events": 40},
     "peers": {"rows": 1_000, "queries": 20},
     "filters": {"documents": 3_000, "queries": 20},
     "quality": {"chunks": 20_000, "documents": 500, "spoken": 100, "queries": 20},
