@@ -70,8 +70,9 @@ LANGUAGE sql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
   UPDATE lineage_destination SET attached = false WHERE attached AND name <> ALL (p_keep) RETURNING name
 $$;
 
--- Puts down for a destination what isn't yet. True when nothing can be missing any more: whoever wrote an event without
--- having seen the destination had begun before the first call, and has ended before the last. Waits for nobody.
+-- Puts down for a destination what isn't yet, in a transaction after the one that attached it. True when nothing can be
+-- missing any more: whoever wrote an event without having seen the destination had a transaction id by then, a lower one than
+-- the first call's, and all of those have ended. Waits for nobody.
 CREATE FUNCTION fill_lineage_destination(p_name text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
 DECLARE
@@ -82,7 +83,7 @@ BEGIN
   IF known.filled IS NOT FALSE THEN
     RETURN true;
   END IF;
-  known.fill_until := coalesce(known.fill_until, pg_snapshot_xmax(pg_current_snapshot()));
+  known.fill_until := coalesce(known.fill_until, pg_current_xact_id());
   complete := pg_snapshot_xmin(pg_current_snapshot()) >= known.fill_until;
   INSERT INTO lineage_delivery (destination, event_id)
   SELECT p_name, e.id FROM lineage_event e

@@ -139,6 +139,25 @@ def test_attaching_waits_for_no_writer_and_no_writer_for_it(
     assert by_name(log)["late"]["filled"]
 
 
+def test_a_writer_that_began_while_it_was_attached_is_waited_for(
+    log: OperationLog, settings: Settings, database: str
+) -> None:
+    """Its transaction is younger than the one that attaches, and wrote before that was committed: not forgotten either."""
+    with unfinished(database) as attaching, unfinished(database) as writer:
+        attaching.execute("SELECT attach_lineage_destination('late', NULL)")
+        writer.execute(
+            """SELECT open_operation('ingest', 'bob', NULL, NULL, gen_random_uuid(), 'docs', '', '{}', '{}', '[]',
+                                     false, 60, NULL)"""
+        )
+        attaching.commit()
+        outbox = Outbox(log.database, "late")
+        assert not outbox.fill()
+        assert not outbox.fill()
+        writer.commit()
+    assert outbox.fill()
+    assert by_name(log)["late"]["pending"] == 1
+
+
 def test_an_end_waits_for_a_start_that_is_not_put_down_yet(
     log: OperationLog, settings: Settings, database: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from recant.installation.airflow_configuration import transport
 from recant.installation.postgres_configuration import INITDB_OPTIONS, parameters
 from recant.settings import PROJECT_ROOT as ROOT
 
@@ -152,6 +154,18 @@ def test_airflow_knows_every_setting() -> None:
             unknown.append(name)
     assert len(used) > 15
     assert not unknown
+
+
+def test_airflow_tells_lineage_as_an_installation_does() -> None:
+    """To a file and to Marquez, one going on without the other, with two seconds and no retries for the latter."""
+    from openlineage.client.transport import get_default_factory
+
+    told = json.loads(SERVICES["airflow-worker"]["environment"]["AIRFLOW__OPENLINEAGE__TRANSPORT"])
+    embedded = transport(Path("/opt/airflow"), "http://marquez:5000")
+    for configured in (told, embedded):
+        configured["transports"]["file"].pop("log_file_path")  # type: ignore[index]
+    assert told == embedded
+    assert get_default_factory().create(told["transports"]["marquez"] | {"type": "http"}).timeout == 2
 
 
 def test_inline_programs_are_well_formed() -> None:
