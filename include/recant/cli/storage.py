@@ -151,7 +151,9 @@ def _print_erasure(output: Output, erasure: Erasure) -> None:
     if erasure.files:
         rows = [[file["artifact_id"], file["kind"], file["path"]] for file in erasure.files]
         output.table(["id#", "kind", "file"], rows, title="These files hold it still:")
-        output.print("Archives are written again without it by `recant archive rewrite --erased`.")
+        output.print(
+            "`recant archive rewrite --erased` writes archives again without it, `recant export refresh --stale` exports."
+        )
 
 
 def _print_amounts(output: Output, report: dict[str, Any], names: tuple[str, ...]) -> None:

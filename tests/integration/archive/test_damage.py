@@ -275,7 +275,7 @@ def test_contents_that_cannot_be_are_not_restored(changed, other, name: str):
 
 def test_random_damage_is_always_said(path: Path, tmp_path: Path, nightly: bool):
     """A process that opens them ends well, and takes no more memory than it may: bytes changed anywhere, files cut anywhere."""
-    turns = "3000" if nightly else "150"
+    turns = "1500" if nightly else "150"
     given = [sys.executable, "-c", FUZZ, str(path), str(tmp_path / "damaged.h5"), "7", turns]
     done = subprocess.run(given, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
