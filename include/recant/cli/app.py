@@ -64,7 +64,6 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (UNDO, "verify", undo.verify),
     (STORAGE, "erase", storage.erase),
     (STORAGE, "reclaim", storage.reclaim),
-    (STORAGE, "tend-keywords", knowledge.tend_keywords),
 )
 
 app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})

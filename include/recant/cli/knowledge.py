@@ -182,27 +182,6 @@ def collections(json: JsonFlag = False) -> None:
         output.print("No collection yet: the first ingest makes one.")
 
 
-def tend_keywords(
-    collection: Annotated[
-        str | None, typer.Option("--collection", "-c", metavar="NAME", help="Only this one. Default: all of them.")
-    ] = None,
-    json: JsonFlag = False,
-) -> None:
-    """Bring the keyword index up to date: index what is missing, merge small segments, take out what was destroyed."""
-    import recant
-
-    output = Output(json)
-    with recant.connect(settings=settings()) as kb:
-        reports = [report.to_dict() for report in kb.keywords.tend(collection)]
-    if json:
-        output.document({"collections": reports})
-    elif reports:
-        names = ("collection", "indexed", "merged", "purged", "dropped", "segments")
-        output.table([names[0], *(f"{name}#" for name in names[1:])], [[r[name] for name in names] for r in reports])
-    else:
-        output.print("No collection yet: the first ingest makes one.")
-
-
 def parse_filters(given: Iterable[str]) -> dict[str, str | list[str]]:
     """`KEY=VALUE` texts as the library takes them. Raises UsageError for one without a key or a `=`."""
     values: dict[str, list[str]] = {}
