@@ -1,7 +1,7 @@
 """What remembering saves on a log of queries as people write them, and how many clients at once are served.
 
-The log: two thousand queries, drawn by Zipf's law (the n-th most frequent has the n-th part of the first one's share) from
-five hundred sentences of the documents; after every two hundred something is published, so that answers are forgotten. The
+The log: eight hundred queries, drawn by Zipf's law (the n-th most frequent has the n-th part of the first one's share) from
+three hundred sentences of the documents; after every hundred something is published, so that answers are forgotten. The
 whole call, real MiniLM included, of a knowledge base that remembers and of one that doesn't, over the same database. Then
 sixteen threads ask for answers by vector, each its share of the queries, without remembering.
 """
@@ -24,11 +24,12 @@ from tests.benchmarks.measure import Measure, at_least, median, milliseconds, pe
 from tests.benchmarks.server import measured_server
 from tests.benchmarks.synthetic import COLLECTION, Clusters, Writer, drafts
 
-SENTENCES = 500
+SENTENCES = 300
 CLIENTS = 16
+EVERY = 100
 
 
-def run(documents: int = 100, draws: int = 2_000, chunks: int = 20_000, seed: int = 9) -> list[Measure]:
+def run(documents: int = 40, draws: int = 800, chunks: int = 10_000, seed: int = 9) -> list[Measure]:
     """Measures with `documents` Markdown files and `draws` queries; then with `chunks` synthetic chunks."""
     with measured_server() as (database, dsn), tempfile.TemporaryDirectory(prefix="recant-bench-") as folder:
         measures = remembering(dsn, Path(folder), documents, draws, seed)
@@ -62,9 +63,9 @@ def _connect(dsn: str, folder: Path, size: str) -> KnowledgeBase:
 def _asked(kb: KnowledgeBase, queries: list[str], folder: Path) -> float:
     """Publishing isn't counted."""
     seconds = 0.0
-    for start in range(0, len(queries), 200):
+    for start in range(0, len(queries), EVERY):
         with stopwatch() as watch:
-            for query in queries[start : start + 200]:
+            for query in queries[start : start + EVERY]:
                 kb.search(query)
         seconds += watch.seconds
         write_documents(folder / f"{start}", 1, label=f"{folder.name}-{start}")
@@ -90,7 +91,7 @@ def clients(database: Database, chunks: int, seed: int) -> list[Measure]:
     writer = Writer(database)
     writer.publish(drafts(clusters, chunks // 10, label="served"))
     writer.build_index()
-    queries = clusters.draw(1_600)
+    queries = clusters.draw(800)
     searcher = Searcher(database, lambda text: queries[0])
 
     def ask(number: int) -> float:
@@ -99,7 +100,7 @@ def clients(database: Database, chunks: int, seed: int) -> list[Measure]:
     for number in range(20):
         ask(number)
     with stopwatch() as alone:
-        one = [ask(number) for number in range(400)]
+        one = [ask(number) for number in range(200)]
     with ThreadPoolExecutor(CLIENTS) as pool, stopwatch() as together:
         many = list(pool.map(ask, range(len(queries))))
     return [
