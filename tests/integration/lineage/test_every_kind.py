@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import recant
+from recant.export import ExportRequest
 from recant.ingestion.request import IngestRequest
 from recant.lineage.relay import deliver_pending
 from recant.oplog import Selector
@@ -44,6 +45,10 @@ def do_everything(kb: recant.KnowledgeBase, place: Path) -> None:
     kb.submit_feedback(chunk, "helpful", agent="reader")
     (docs / "backup.md").write_text("# Backups\n\nNobody takes backups any more, and nobody ever will.\n")
     second = kb.ingest([str(docs)], run="second", agent="intern").operation_id
+    kb.archives.create(place / "archive.h5", kb.attribution())
+    kb.archives.restore(place / "archive.h5", kb.attribution(), collection="copy")
+    kb.exports.write(ExportRequest(str(place / "export")), kb.attribution())
+    kb.quality.recalculate(kb.attribution())
     kb.quarantine(Selector(operations=(second,)))
     kb.release(Selector(operations=(second,)))
     plan = kb.plan_rollback(Selector(operations=(second,)), agent="planner")
@@ -93,6 +98,7 @@ def test_every_kind_of_operation_is_a_run(story: recant.KnowledgeBase, events: l
         assert end["outputs"], end["job"]["name"]
         assert end["inputs"] or facet(end)["kind"] in ("erase", "reclaim"), end["job"]["name"]
     kinds = {facet(event)["kind"] for event in events}
+    assert kinds >= {"archive", "restore_archive", "export", "recalculate_quality"}
     assert kinds >= {"ingest", "feedback", "quarantine", "release", "rollback", "redo", "restore", "erase", "reclaim"}
 
 
@@ -108,10 +114,10 @@ def test_what_a_rollback_did_is_told(story: recant.KnowledgeBase, events: list[d
     assert radius["datasets"]
 
 
-def test_only_the_first_ingest_creates_the_collection(events: list[dict[str, Any]]) -> None:
-    """And none of what comes after it."""
+def test_only_its_first_operation_creates_a_collection(events: list[dict[str, Any]]) -> None:
+    """An ingest, or a restore from an archive; and none of what comes after it."""
     created = [e["job"]["name"] for e in events for d in e["outputs"] if "lifecycleStateChange" in d["facets"]]
-    assert created == ["ingest.knowledge"]
+    assert created == ["ingest.knowledge", "restore_archive.copy"]
 
 
 def test_a_history_that_is_told_late_is_told_the_same(
