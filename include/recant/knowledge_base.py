@@ -295,6 +295,9 @@ class KnowledgeBase:
 
     def search_many(self, queries: Iterable[str], **options: Any) -> Iterator[SearchResult]:
         """The same for one query after another, over one connection; `options` as for search."""
+        from recant.search import require_mode
+
+        require_mode(options.get("mode", "semantic"))
         collection = self._named(options.pop("collection", None))
         options["as_of"] = self._as_of(options.get("as_of"))
         options.setdefault("agent", self.settings.agent)

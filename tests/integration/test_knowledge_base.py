@@ -136,7 +136,7 @@ def test_what_is_not_there_or_not_said_is_named(kb: recant.KnowledgeBase, docs: 
     with pytest.raises(UnknownCollection, match="knowledge"):
         kb.search("anything", collection="elsewhere")
     with pytest.raises(UsageError, match="semantic"):
-        kb.search("anything", mode="keyword")
+        kb.search("anything", mode="psychic")
     with pytest.raises(UsageError, match="must be one of"):
         kb.search_many(["anything"], mode="psychic")
     with pytest.raises(UnknownCollection, match="recant collections"):

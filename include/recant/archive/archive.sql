@@ -37,7 +37,7 @@ FROM (SELECT h.kind, sha256(convert_to(h.kind || '/' || h.key, 'UTF8') || h.cont
 GROUP BY x.kind ORDER BY x.kind
 
 -- name: version_columns
--- What every kind of record has, of these versions in this order. Put in front of `document_columns`, `watermark_columns`.
+-- What every kind of record has, of these versions in this order. Put in front of `columns_of_document`, `columns_of_watermark`.
 SELECT count(*) AS rows,
   string_agg(int8send(v.version_id), ''::bytea ORDER BY w.n) AS version_id,
   string_agg(int8send(v.record_id), ''::bytea ORDER BY w.n) AS record_id,
@@ -56,7 +56,7 @@ JOIN operation o ON o.id = v.operation_id
 JOIN record r ON r.id = v.record_id
 {joins}
 
--- name: document_columns
+-- name: columns_of_document
   string_agg(convert_to(coalesce(k.key, ''), 'UTF8'), ''::bytea ORDER BY w.n) AS origin,
   string_agg(int8send(octet_length(convert_to(coalesce(k.key, ''), 'UTF8'))), ''::bytea ORDER BY w.n) AS origin_length,
   string_agg(convert_to(coalesce(d.title, ''), 'UTF8'), ''::bytea ORDER BY w.n) AS title,
@@ -70,17 +70,17 @@ JOIN record r ON r.id = v.record_id
   string_agg(int8send(octet_length(convert_to(coalesce(d.attributes::text, '{}'), 'UTF8'))), ''::bytea ORDER BY w.n) AS attributes_length,
   string_agg(int8send(coalesce(d.token_count, 0)), ''::bytea ORDER BY w.n) AS token_count
 
--- name: document_joins
+-- name: joins_of_document
 LEFT JOIN document_version d ON d.version_id = v.version_id
 LEFT JOIN record k ON k.id = d.origin_record_id
 
--- name: watermark_columns
+-- name: columns_of_watermark
   string_agg(int8send(coalesce(m.document_count, 0)), ''::bytea ORDER BY w.n) AS document_count,
   string_agg(coalesce(m.listing_hash, decode(repeat('00', 32), 'hex')), ''::bytea ORDER BY w.n) AS listing_hash,
   string_agg(convert_to(coalesce(m.state::text, '{}'), 'UTF8'), ''::bytea ORDER BY w.n) AS state,
   string_agg(int8send(octet_length(convert_to(coalesce(m.state::text, '{}'), 'UTF8'))), ''::bytea ORDER BY w.n) AS state_length
 
--- name: watermark_joins
+-- name: joins_of_watermark
 LEFT JOIN watermark m ON m.version_id = v.version_id
 
 -- name: chunk_columns

@@ -22,7 +22,7 @@ BLOCK_VECTORS = 2_000
 BLOCK_ROWS = 10_000
 _SQL = load(__package__, "archive.sql")
 _VERSIONS = {
-    kind: _SQL["version_columns"].format(columns=_SQL[f"{kind}_columns"], joins=_SQL[f"{kind}_joins"])
+    kind: _SQL["version_columns"].format(columns=_SQL[f"columns_of_{kind}"], joins=_SQL[f"joins_of_{kind}"])
     for kind in ("document", "watermark")
 }
 

@@ -177,9 +177,14 @@ def _answered(
     return words.complete(asked.fusion.fuse(near, found.rows, asked.limit)), found
 
 
-def _asked(mode: str, limit: int, fusion: Fusion | None) -> _Asked:
+def require_mode(mode: str) -> None:
+    """Raises UsageError for what is no way of searching."""
     if mode not in MODES:
         raise UsageError(f"mode {mode!r}: must be one of {', '.join(MODES)}")
+
+
+def _asked(mode: str, limit: int, fusion: Fusion | None) -> _Asked:
+    require_mode(mode)
     return _Asked(mode, limit, fusion or Fusion())
 
 

@@ -16,6 +16,7 @@ _VARYING = (
     (re.compile(r'"chain": "[^"]*"'), '"chain": "<follows from the times>"'),
 )
 _STORY = ("operation", "verdict", "record_verdict", "visibility_history", "record_visibility_history", "lineage_event")
+_PROJECTIONS = ("chunk_quality", "quality_projection", "scored_collection")
 
 
 def snapshot(dsn: str) -> Snapshot:
@@ -45,6 +46,11 @@ def story(found: Snapshot) -> Snapshot:
         name: [row for row in kept if _number(row, "id" if name == "operation" else "operation_id") not in opened]
         for name, kept in rows.items()
     }
+
+
+def without_projections(found: Snapshot) -> Snapshot:
+    """What is not computed from the rest."""
+    return {name: rows for name, rows in found.items() if name not in _PROJECTIONS}
 
 
 def _number(row: str, column: str) -> int:
