@@ -41,13 +41,7 @@ CREATE INDEX artifact_path ON artifact (path, id);
 -- What has changed visibility since a position is found by the control operations, which are few.
 CREATE INDEX operation_control ON operation (position) WHERE control;
 
-CREATE FUNCTION fence_artifacts() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
-BEGIN
-  PERFORM check_fence((SELECT array_agg(DISTINCT operation_id) FROM added), (SELECT array_agg(DISTINCT batch_id) FROM added));
-  RETURN NULL;
-END $$;
-CREATE TRIGGER fence AFTER INSERT ON artifact REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION fence_artifacts();
+CREATE TRIGGER fence AFTER INSERT ON artifact REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION fence();
 
 CREATE FUNCTION discard_artifacts() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
@@ -156,7 +150,7 @@ LANGUAGE sql STABLE SET search_path = recant, public, pg_temp AS $$
   ORDER BY a.path
 $$;
 
-REVOKE ALL ON FUNCTION fence_artifacts(), discard_artifacts(), artifact_reasons(bigint), artifacts_holding(bigint[]),
+REVOKE ALL ON FUNCTION discard_artifacts(), artifact_reasons(bigint), artifacts_holding(bigint[]),
   record_artifact(bigint, text, text, text, text, bigint, bigint, bigint, jsonb, bytea, bigint, jsonb), remove_artifact(bigint, text) FROM PUBLIC;
 GRANT SELECT ON artifact, artifact_state TO recant_reader;
 GRANT EXECUTE ON FUNCTION artifact_reasons(bigint), artifacts_holding(bigint[]) TO recant_reader;

@@ -21,8 +21,7 @@ from recant.installation.marquez import is_healthy
 from recant.settings import Settings, read_settings
 from tests.integration.lineage.lineage_collector import Collector
 
-JAVA = """#!{python}
-import http.server, json, sys
+JAVA = """import http.server, json, sys
 from pathlib import Path
 
 if sys.argv[1:] == ["-version"]:
@@ -83,7 +82,11 @@ def install_java(folder: Path, version: str, monkeypatch: pytest.MonkeyPatch) ->
     """JAVA_HOME with a program that says that it is this version."""
     program = folder / "bin" / "java"
     program.parent.mkdir(parents=True)
-    program.write_text(JAVA.format(python=sys.executable, version=version))
+    script = program.with_suffix(".py")
+    script.write_text(JAVA.format(version=version))
+    program.write_text(
+        f"#!/bin/sh\nexec '{sys.executable}' '{script}' \"$@\"\n"
+    )  # a shebang can't name a path with a space
     program.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(folder))
     return folder
