@@ -282,10 +282,58 @@ BEGIN
   RETURN added;
 END $$;
 
+-- A file that a later one has replaced stays so, whatever becomes of the later one's operation. It is said once, when the
+-- later one is published, so that nothing looks at last year's nightly exports again.
+ALTER TABLE artifact ADD COLUMN replaced boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN artifact.replaced IS 'A later artifact of a published operation stands at its path.';
+UPDATE artifact a SET replaced = true
+WHERE EXISTS (SELECT FROM artifact n JOIN operation m ON m.id = n.operation_id WHERE n.path = a.path AND n.id > a.id AND m.life = 'published');
+CREATE INDEX artifact_standing ON artifact (path, id) WHERE NOT replaced;
+
+CREATE FUNCTION replace_artifacts() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
+BEGIN
+  UPDATE artifact a SET replaced = true FROM artifact mine
+  WHERE mine.operation_id = NEW.id AND a.path = mine.path AND NOT a.replaced AND a.id < (
+    SELECT max(l.id) FROM artifact l JOIN operation o ON o.id = l.operation_id AND o.life = 'published' WHERE l.path = mine.path AND NOT l.replaced);
+  RETURN NULL;
+END $$;
+CREATE TRIGGER replace_artifacts AFTER UPDATE OF life ON operation FOR EACH ROW
+  WHEN (NEW.life = 'published' AND OLD.life <> 'published') EXECUTE FUNCTION replace_artifacts();
+
+CREATE OR REPLACE VIEW artifact_state AS
+SELECT a.id, a.kind, a.path, a.format, a.operation_id, c.name AS collection, a.first_position, a.position, a.read_position, a.scope,
+       a.sha256, a.size_bytes, a.files, a.created_at, a.removed_at, a.removed_by, o.agent,
+       CASE
+         WHEN a.removed_at IS NOT NULL THEN 'removed'
+         WHEN a.replaced THEN 'replaced'
+         WHEN NOT o.visible THEN 'withdrawn'
+         WHEN EXISTS (SELECT FROM artifact_reasons(a.id) r WHERE r.reason = 'erased') THEN 'erased'
+         WHEN EXISTS (SELECT FROM artifact_reasons(a.id)) THEN 'stale'
+         ELSE 'current'
+       END AS state
+FROM artifact a JOIN operation o ON o.id = a.operation_id LEFT JOIN collection c ON c.id = a.collection_id
+WHERE o.life = 'published';
+
+-- As before; the state of a file, which takes a look at the log, is asked of those that stand and hold something of it.
+CREATE OR REPLACE FUNCTION artifacts_holding(p_operations bigint[]) RETURNS SETOF artifact_state
+LANGUAGE sql STABLE SET search_path = recant, public, pg_temp AS $$
+  WITH held AS MATERIALIZED (
+    SELECT a.id FROM artifact a
+    WHERE a.removed_at IS NULL AND NOT a.replaced AND EXISTS (
+      SELECT FROM operation o
+      WHERE o.id = ANY (p_operations) AND NOT o.control AND o.position BETWEEN a.first_position AND a.position
+        AND (a.collection_id IS NULL OR o.collection_id = a.collection_id)
+        AND (SELECT s.visible FROM visibility_history s WHERE s.operation_id = o.id AND s.from_position <= a.position
+             ORDER BY s.from_position DESC LIMIT 1))
+  )
+  SELECT s.* FROM held h JOIN artifact_state s ON s.id = h.id ORDER BY s.path
+$$;
+
 REVOKE ALL ON FUNCTION horizon_of(integer), require_answerable_of(bigint, text), retention_rules(), retention_class(jsonb), retention_horizons(bigint),
   retention_marks(jsonb), retention_report(jsonb, bigint[], bigint[]), mark_reclaimable(bigint, text),
   move_horizons(bigint, bigint, jsonb, bigint[], bigint[]), reclaim_versions(bigint, text, text, text, uuid, text, jsonb, jsonb, text),
-  preview_reclaim(bigint), expired_documents(integer), block_expired(bigint) FROM PUBLIC;
+  preview_reclaim(bigint), expired_documents(integer), block_expired(bigint), replace_artifacts() FROM PUBLIC;
 GRANT SELECT ON retention_rule, collection_horizon TO recant_reader, recant_writer;
 GRANT INSERT ON retention_rule TO recant_writer;
 GRANT EXECUTE ON FUNCTION horizon_of(integer), require_answerable_of(bigint, text), retention_rules(), retention_class(jsonb),
