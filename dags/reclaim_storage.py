@@ -4,6 +4,9 @@ Every Sunday at four in the morning (UTC): texts and vectors of document version
 retention. They are of versions that were superseded, taken back or never published. The log, the versions' hashes and
 what is seen stay as they are.
 
+**Retention rules** (`recant retention`) say for a collection, or for its documents of one class, how long history is kept
+instead, and when documents expire: those are retired first, by an operation that can be taken back.
+
 **What is kept**: whatever was seen at any time within the retention, everything that was seen at a *tag*, what an open
 rollback plan would show again, and what an open operation was begun on.
 
@@ -35,13 +38,20 @@ with DAG(
             minimum=0,
             maximum=100_000,
             title="Days kept",
-            description="Free what was last seen longer ago. Empty: the installation's retention (RECANT_RETENTION_DAYS).",
+            description="Free what was last seen longer ago, where no retention rule says otherwise. Empty: the installation's "
+            "retention (RECANT_RETENTION_DAYS).",
         ),
         "dry_run": Param(
             False,
             type="boolean",
             title="Dry run",
             description="Only say what would be freed; the report is in the task's log and in its XCom.",
+        ),
+        "expiry": Param(
+            True,
+            type="boolean",
+            title="Retire what has expired",
+            description="By the retention rules; each collection's is an operation, which can be rolled back.",
         ),
         "agent": parameters.agent_param("airflow"),
         "message": parameters.message_param("operation"),
@@ -51,6 +61,7 @@ with DAG(
         task_id="reclaim_storage",
         retention_days=dag.param("retention_days"),
         dry_run=dag.param("dry_run"),
+        expiry=dag.param("expiry"),
         agent=dag.param("agent"),
         message=dag.param("message"),
     )

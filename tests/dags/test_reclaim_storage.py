@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from recant.oplog import Attribution
+from recant.settings import read_settings
+from recant.storage import RetentionRule, Storage
 from recant.store import Database
 from tests.integration.library import Library
 
@@ -54,3 +57,18 @@ def test_without_a_parameter_the_installation_says_how_long(run_dag, library: Li
     monkeypatch.setenv("RECANT_RETENTION_DAYS", "forever")
     assert run_dag("reclaim_storage", {}).state_of("reclaim_storage") == "skipped"
     assert texts(library) == ["one", "two"]
+
+
+def test_retention_rules_count_even_where_all_else_is_kept(run_dag, library: Library, monkeypatch):
+    """What has expired is retired, unless the parameter says not to; the report tells by which rule."""
+    monkeypatch.setenv("RECANT_RETENTION_DAYS", "forever")
+    with library.database.connection() as connection:
+        connection.execute("RESET ROLE")
+        connection.execute("UPDATE recant.operation SET closed_at = closed_at - interval '10 days'")
+    storage = Storage(library.database, read_settings({"RECANT_COLLECTION": library.name}))
+    storage.retention.set(RetentionRule(history_days=0, expire_days=5), Attribution("nora"))
+    kept = run_dag("reclaim_storage", {"expiry": False}).xcom("reclaim_storage")
+    assert (kept["expired"], [rule["versions"] for rule in kept["rules"]], texts(library)) == ([], [0, 1], ["two"])
+    report = run_dag("reclaim_storage", {}).xcom("reclaim_storage")
+    assert [(e["documents"], e["sources"]) for e in report["expired"]] == [(1, ["a"])]
+    assert library.view() == {}

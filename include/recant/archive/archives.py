@@ -252,7 +252,7 @@ class _Wanted:
         if not 0 <= position <= last:
             raise UsageError(f"Position {position} is not in the log: it goes from 0 to {last}.")
         if self.holds == "seen":
-            require_answerable(connection, position)
+            require_answerable(connection, position, self.collection)
         return Scope(self.collection, position, self.holds, self.first_position, self.asked), last
 
     def to_dict(self) -> dict[str, Any]:

@@ -5,8 +5,10 @@ SELECT record_artifact(%(batch_id)s, %(kind)s, %(path)s, %(format)s, %(collectio
                        %(read_position)s, %(scope)s, %(sha256)s, %(size_bytes)s, %(files)s) AS artifact_id
 
 -- name: find_artifacts
-SELECT a.* FROM artifact_state a
-WHERE (%(artifact_id)s::bigint IS NULL OR a.id = %(artifact_id)s)
+-- The state of a file takes a look at the log: those that don't stand are left out before it is asked.
+SELECT a.* FROM artifact b JOIN artifact_state a ON a.id = b.id
+WHERE (%(states)s::text[] IS NULL OR %(states)s && ARRAY['removed', 'replaced'] OR (b.removed_at IS NULL AND NOT b.replaced))
+  AND (%(artifact_id)s::bigint IS NULL OR a.id = %(artifact_id)s)
   AND (%(kind)s::text IS NULL OR a.kind = %(kind)s)
   AND (%(path)s::text IS NULL OR a.path = %(path)s)
   AND (%(collection)s::text IS NULL OR a.collection = %(collection)s)

@@ -23,24 +23,33 @@ class Block:
     """The source under which blocked content stood when a rollback blocked it. Not tested."""
     reason: str
     control_id: int | None
-    """The rollback that set it. While that is taken back, so is the block."""
+    """The rollback, or the expiry, that set it. While that is taken back, so is the block."""
     agent: str
     created_at: datetime
     in_effect: bool
     lifted_at: datetime | None = None
     lifted_by: str | None = None
     lift_reason: str | None = None
+    control_kind: str | None = None
+    """Of the operation that set it: rollback or expire_documents."""
 
     @property
     def state(self) -> str:
-        """`in effect`, `lifted`, or `rollback redone`."""
-        return "in effect" if self.in_effect else "lifted" if self.lifted_at else "rollback redone"
+        """`in effect`, `lifted`, `rollback redone`, or `expiry taken back`."""
+        return (
+            "in effect"
+            if self.in_effect
+            else "lifted"
+            if self.lifted_at
+            else _UNDONE.get(self.control_kind or "", "rollback redone")
+        )
 
     @property
     def rejection(self) -> str:
         """Why a document is left out, by whom, and how to let it in."""
         what = "its content is" if self.source is None else "its source is" if self.source_hash is None else "it is"
-        with_rollback = f" with rollback {self.control_id}" if self.control_id else ""
+        what_set_it = "expiry" if self.control_kind == "expire_documents" else "rollback"
+        with_rollback = f" with {what_set_it} {self.control_id}" if self.control_id else ""
         set_by = f"block {self.block_id}, set by {self.agent} on {self.created_at:%Y-%m-%d}{with_rollback}"
         return f"{what} blocked ({set_by}: {self.reason}). Wanted after all: `recant block lift {self.block_id} -m WHY`"
 
@@ -50,6 +59,7 @@ class Block:
         return asdict(self) | times | {"state": self.state}
 
 
+_UNDONE = {"expire_documents": "expiry taken back"}
 _TIMES = ("created_at", "lifted_at")
 
 

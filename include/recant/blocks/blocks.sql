@@ -8,7 +8,7 @@ SELECT lift_blocks(%(ids)s::bigint[], %(reason)s, %(agent)s)
 
 -- name: find_blocks
 SELECT b.id AS block_id, c.name AS collection, b.source_hash, b.source, b.seen_as, b.reason, b.control_id, b.agent, b.created_at,
-       b.lifted_at IS NULL AND (b.control_id IS NULL OR o.visible) AS in_effect, b.lifted_at, b.lifted_by, b.lift_reason
+       b.lifted_at IS NULL AND (b.control_id IS NULL OR o.visible) AS in_effect, b.lifted_at, b.lifted_by, b.lift_reason, o.kind AS control_kind
 FROM block b LEFT JOIN collection c ON c.id = b.collection_id LEFT JOIN operation o ON o.id = b.control_id
 WHERE (%(ids)s::bigint[] IS NULL OR b.id = ANY (%(ids)s)) AND (%(control_id)s::bigint IS NULL OR b.control_id = %(control_id)s)
 ORDER BY b.id
@@ -19,7 +19,7 @@ SELECT FROM block_in_effect b WHERE b.collection_id IS NULL OR b.collection_id =
 -- name: matching_blocks
 -- The first block on each document. Two halves, so that each finds its index; a block with both hash and source is in the first.
 SELECT w.source AS document, b.id AS block_id, c.name AS collection, b.source_hash, b.source, b.seen_as, b.reason, b.control_id, b.agent,
-       b.created_at, true AS in_effect
+       b.created_at, true AS in_effect, (SELECT o.kind FROM operation o WHERE o.id = b.control_id) AS control_kind
 FROM unnest(%(sources)s::text[], %(files)s::text[], %(hashes)b::bytea[]) AS w (source, file, source_hash)
 JOIN LATERAL (
   SELECT h.* FROM block_in_effect h

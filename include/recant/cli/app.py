@@ -24,6 +24,7 @@ from recant.cli import (
     plan,
     proposals,
     quality,
+    retention,
     services,
     sessions,
     storage,
@@ -94,6 +95,7 @@ app.add_typer(quality.app, name="quality", rich_help_panel=KNOWLEDGE)
 app.add_typer(blocks.app, name="block", rich_help_panel=UNDO)
 app.add_typer(lineage.app, name="lineage", rich_help_panel=HISTORY)
 app.add_typer(storage.tag_commands, name="tag", rich_help_panel=STORAGE)
+app.add_typer(retention.app, name="retention", rich_help_panel=STORAGE)
 app.add_typer(archives.app, name="archive", rich_help_panel=STORAGE)
 app.add_typer(plan.app, name="plan", rich_help_panel=UNDO)
 app.add_typer(upkeep.app, name="tend", rich_help_panel=STORAGE)

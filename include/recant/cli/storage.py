@@ -111,20 +111,30 @@ def reclaim(
         typer.Option(metavar=METAVAR, help="Free what was last seen before: a position, a tag, or a time."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be freed.")] = False,
+    expiry: Annotated[
+        bool, typer.Option("--expiry/--no-expiry", help="Retire what has expired by a retention rule.")
+    ] = True,
     json: JsonFlag = False,
 ) -> None:
-    """Free the storage of what nobody can be shown any more. Positions before the horizon can't be searched then."""
+    """Free the storage of what nobody can be shown any more. Positions before the horizon can't be searched then.
+
+    What a retention rule covers goes by the rule, whatever is given here.
+    """
     import recant
 
     output = Output(json)
     note_zone(output, "--horizon", horizon)
     with recant.connect(settings=settings()) as kb:
         who = kb.attribution(agent=undoing.by, message=undoing.message)
-        report = kb.storage.reclaim(who, older_than_days=older_than, horizon=horizon, dry_run=dry_run).to_dict()
+        report = kb.storage.reclaim(
+            who, older_than_days=older_than, horizon=horizon, dry_run=dry_run, expiry=expiry
+        ).to_dict()  # fmt: skip
     if json:
         output.document(report)
     else:
         output.print(report["message"])
+        _print_expired(output, report)
+        _print_rules(output, report)
         _print_amounts(output, report, ("versions", "chunks", "embeddings", "finished", "forgotten"))
 
 
@@ -154,6 +164,37 @@ def _print_erasure(output: Output, erasure: Erasure) -> None:
         output.print(
             "`recant archive rewrite --erased` writes archives again without it, `recant export refresh --stale` exports."
         )
+
+
+def _print_expired(output: Output, report: dict[str, Any]) -> None:
+    rows = [
+        [
+            e["collection"],
+            _class_of(e),
+            f"{e['expire_days']} d",
+            e["documents"],
+            e["operation_id"] or "-",
+            e["sources"][0],
+        ]
+        for e in report["expired"]
+    ]
+    if rows:
+        output.table(["collection", "class", "expire after", "documents#", "op#", "the oldest"], rows, title="Expired:")
+
+
+def _print_rules(output: Output, report: dict[str, Any]) -> None:
+    """Why what goes does, where there are rules."""
+    rows = [
+        [r["collection"] or "no rule", _class_of(r), "-" if r["history_days"] is None else f"{r['history_days']} d",
+         r["horizon"], r["versions"], r["chunks"]]
+        for r in report["rules"]
+    ]  # fmt: skip
+    if len(rows) > 1:
+        output.table(["collection", "class", "history", "horizon#", "versions#", "chunks#"], rows, title="By rule:")
+
+
+def _class_of(rule: dict[str, Any]) -> str:
+    return rule["classification"] or ("all others" if rule["collection"] else "-")
 
 
 def _print_amounts(output: Output, report: dict[str, Any], names: tuple[str, ...]) -> None:

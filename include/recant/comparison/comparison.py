@@ -109,8 +109,8 @@ class Comparison:
 
     def _differing(self, connection: Connection, kind: str | None = None) -> Iterator[Row]:
         first, last = sorted((self.before, self.after))
-        require_answerable(connection, first)
-        require_answerable(connection, last)
+        require_answerable(connection, first, self.collection.name)
+        require_answerable(connection, last, self.collection.name)
         given: dict[str, Any] = {"collection_id": self.collection.id, "before": self.before, "after": self.after}
         given |= {"first": first, "last": last, "source": self.source, "kind": kind, "limit": MOST_NAMED_RECORDS + 1}
         candidates = _SQL["moved_records"] if self.source is None else _SQL["record_of_source"]

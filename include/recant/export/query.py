@@ -40,7 +40,7 @@ def read_scope(connection: Connection, request: ExportRequest) -> Scope:
     if request.as_of is not None:
         if not 0 <= request.as_of <= row["position"]:
             raise UsageError(f"There is no position {request.as_of}: the log stands at {row['position']}")
-        require_answerable(connection, request.as_of)
+        require_answerable(connection, request.as_of, request.collection)
     position = row["position"] if request.as_of is None else request.as_of
     return Scope(position, row["position"], row["collection_id"], tuple(row["collections"]), tuple(row["dimensions"]))
 

@@ -38,9 +38,12 @@ def position_at(connection: Connection, time: datetime) -> int:
     return _position(connection, "position_at", given)
 
 
-def require_answerable(connection: Connection, position: int) -> None:
-    """Raises PastHorizon for a position whose state was reclaimed. Ask it in the snapshot that answers."""
-    connection.execute(_SQL["require_answerable"], {"position": position})
+def require_answerable(connection: Connection, position: int, collection: str | None = None) -> None:
+    """Raises PastHorizon for a position at which a collection's state (None: any one's) was reclaimed.
+
+    Ask it in the snapshot that answers.
+    """
+    connection.execute(_SQL["require_answerable"], {"position": position, "collection": collection})
 
 
 def horizon(connection: Connection) -> int:

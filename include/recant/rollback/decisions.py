@@ -229,7 +229,7 @@ def _decide_restore(connection: Connection, selector: Mapping[str, Any], policy:
     position, now = int(selector["position"]), log_position(connection)
     if not 0 <= position <= now:
         raise UsageError(f"Position {position} is not in the log: it goes from 0 to {now}.")
-    require_answerable(connection, position)
+    require_answerable(connection, position, selector["collection"])
     known = set(writing_operations(connection, selector["collection"]))
     then, seen = visible_at(connection, position).operations & known, visible_at(connection, now).operations & known
     records = records_as_of(connection, selector["collection"], position)

@@ -354,9 +354,10 @@ WHERE CASE v.payload WHEN 'kept' THEN d.chunk_count <> coalesce(c.chunks, 0)
 SELECT count(*) AS orphans FROM embedding e WHERE NOT EXISTS (SELECT FROM chunk c WHERE c.embedding_id = e.id)
 
 -- name: check_reclaimed
--- Heads, now and at the horizon, whose payload was reclaimed.
+-- Heads, now and at their collection's horizon, whose payload was reclaimed.
 SELECT v.record_id
-FROM (VALUES (log_position()), (horizon_position())) AS p (position)
+FROM (SELECT log_position() UNION SELECT horizon_position() UNION SELECT k.position FROM collection_horizon k) AS p (position)
 CROSS JOIN LATERAL head_versions(p.position) AS h (version_id)
 JOIN version v ON v.version_id = h.version_id
-WHERE v.payload = 'reclaimed' ORDER BY v.record_id LIMIT 20
+JOIN record r ON r.id = v.record_id
+WHERE v.payload = 'reclaimed' AND p.position >= horizon_of(r.collection_id) ORDER BY v.record_id LIMIT 20

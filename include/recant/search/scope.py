@@ -69,7 +69,7 @@ def read_scope(
     if as_of is not None and not 0 <= as_of <= row["position"]:
         raise UsageError(f"There is no position {as_of}: the log stands at {row['position']}", position=row["position"])
     if as_of is not None:
-        require_answerable(connection, as_of)
+        require_answerable(connection, as_of, collection)
     visibility = "as_of" if as_of is not None else "session" if row["own"] else "latest"
     return Scope(
         collection=collection, collection_id=row["collection_id"], space_id=row["space_id"], dimensions=row["dimensions"],

@@ -1,4 +1,5 @@
-"""Reclaiming: payloads that nobody can be shown any more are freed. What is pinned, planned or in use stays.
+"""Reclaiming: payloads that nobody can be shown any more are freed, as the retention rules say. What is pinned, planned or
+in use stays.
 
 What may go is worked out and marked in one transaction, together with the new horizon; what was marked is deleted
 afterwards, in short transactions beside writers. A crash in between leaves work for the next reclaim and nothing else.
@@ -6,6 +7,7 @@ afterwards, in short transactions beside writers. A crash in between leaves work
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,6 +15,7 @@ from recant.lineage import collection_dataset
 from recant.oplog import Attribution
 from recant.oplog.identifiers import new_run_id
 from recant.settings import Settings
+from recant.storage.expiry import Expiry
 from recant.store import Database, Row, json_parameter, load
 
 BATCH_VERSIONS = 500
@@ -44,20 +47,30 @@ class Reclamation:
     """Versions that an earlier reclaim had marked, and that were freed now."""
     forgotten: int = 0
     """Rejections, gate results and dependencies of aborted operations older than the horizon."""
+    rules: tuple[dict[str, Any], ...] = ()
+    """What each rule came to: collection (None: what no rule covers), classification, history_days, operation_id (which
+    set it), horizon, held_by, versions, chunks."""
+    expired: tuple[Expiry, ...] = ()
+    """Documents that were retired before, by rule."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return asdict(self)
+        told = {"rules": list(self.rules), "expired": [expiry.to_dict() for expiry in self.expired]}
+        return asdict(self) | told
 
 
-def preview(database: Database, asked: int) -> Reclamation:
+def preview(database: Database, asked: int, expired: Sequence[Expiry] = ()) -> Reclamation:
     """What a reclaim would free now. Changes nothing."""
     found = _one(database, "preview_reclaim", {"asked": asked})
-    return Reclamation(dry_run=True, asked=asked, message=_said(found, asked, dry_run=True), **found)
+    found["rules"] = tuple(found["rules"])
+    message = _said(found, asked, expired, dry_run=True)
+    return Reclamation(dry_run=True, asked=asked, message=message, expired=tuple(expired), **found)
 
 
-def reclaim(database: Database, settings: Settings, asked: int, attribution: Attribution) -> Reclamation:
-    """Finishes what an earlier reclaim left, moves the horizon, and frees what is past it."""
+def reclaim(
+    database: Database, settings: Settings, asked: int, attribution: Attribution, expired: Sequence[Expiry] = ()
+) -> Reclamation:
+    """Finishes what an earlier reclaim left, moves the horizon, and frees what is past it, or past a rule's."""
     finished, swept = _free_all(database), _sweep(database)
     marked = _one(database, "reclaim_versions", _given(settings, asked, attribution))
     freed = _free_all(database)
@@ -76,8 +89,10 @@ def reclaim(database: Database, settings: Settings, asked: int, attribution: Att
         embeddings=embeddings,
         finished=finished["versions"],
         forgotten=forgotten,
+        rules=tuple(marked["rules"]),
+        expired=tuple(expired),
     )
-    return replace(report, message=_said(report.to_dict(), asked, dry_run=False))
+    return replace(report, message=_said(report.to_dict(), asked, expired, dry_run=False))
 
 
 def _given(settings: Settings, asked: int, attribution: Attribution) -> dict[str, Any]:
@@ -128,17 +143,19 @@ def _one(database: Database, query: str, given: dict[str, Any]) -> Row:
     return row
 
 
-def _said(report: Row | dict[str, Any], asked: int, *, dry_run: bool) -> str:
+def _said(report: Row | dict[str, Any], asked: int, expired: Sequence[Expiry], *, dry_run: bool) -> str:
     held = report["held_by"]
     why = (
         f" Open operation {held} was begun at an earlier position than {asked}, and holds the horizon back."
         if held
         else ""
     )
-    if not report["versions"]:
-        return f"There is nothing to reclaim.{why}"
     verb = "would be" if dry_run else "are"
+    retired = sum(expiry.documents for expiry in expired)
+    first = f"{retired:,} documents have expired and {verb} retired. " if retired else ""
+    if not report["versions"]:
+        return f"{first}There is nothing to reclaim.{why}"
     return (
-        f"{report['versions']:,} versions with {report['chunks']:,} chunks {verb} reclaimed; "
+        f"{first}{report['versions']:,} versions with {report['chunks']:,} chunks {verb} reclaimed; "
         f"the horizon {'would be' if dry_run else 'is'} position {report['horizon']}.{why}"
     )

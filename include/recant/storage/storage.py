@@ -13,7 +13,9 @@ from recant.search import KeywordIndex
 from recant.settings import LONGEST_RETENTION_DAYS, Settings
 from recant.storage import reclamation
 from recant.storage.erasure import Erasure, erase_document
+from recant.storage.expiry import expire, find_expired
 from recant.storage.reclamation import Reclamation
+from recant.storage.retention import Retention
 from recant.storage.tags import Tag, add_tag, find_tags, remove_tag
 from recant.store import Database, load
 
@@ -36,11 +38,12 @@ class Horizon:
 
 
 class Storage:
-    """Tags, erasing and reclaiming. Safe to share between threads."""
+    """Tags, erasing, reclaiming, and the rules for it (`retention`). Safe to share between threads."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self.database = database
         self.settings = settings
+        self.retention = Retention(database, settings)
 
     def tag(self, name: str, at: Moment | None = None, *, by: str | None = None, message: str = "") -> Tag:
         """Names a position (the last one, unless `at` says another) and pins what was seen there.
@@ -85,16 +88,19 @@ class Storage:
         older_than_days: int | None = None,
         horizon: Moment | None = None,
         dry_run: bool = False,
+        expiry: bool = True,
     ) -> Reclamation:
         """Frees payloads that were last seen before a horizon: some days ago (the retention, by default), or a position.
 
-        Never what an open plan would show again, what a tag pins, or what an open operation was begun on. Plans that
-        would need what is gone are refused then. Raises UsageError.
+        What a retention rule covers goes by the rule, whatever is asked for here; and (with `expiry`) documents that have
+        expired by one are retired first. Never what an open plan would show again, what a tag pins, or what an open
+        operation was begun on. Plans that would need what is gone are refused then. Raises UsageError.
         """
         asked = self._asked(older_than_days, horizon)
         if dry_run:
-            return reclamation.preview(self.database, asked)
-        report = reclamation.reclaim(self.database, self.settings, asked, attribution)
+            return reclamation.preview(self.database, asked, find_expired(self.database) if expiry else ())
+        expired = expire(self.database, self.settings, attribution) if expiry else ()
+        report = reclamation.reclaim(self.database, self.settings, asked, attribution, expired)
         KeywordIndex(self.database).purge()
         return report
 
@@ -105,6 +111,8 @@ class Storage:
         with self.database.transaction() as connection:
             if horizon is not None:
                 position = position_of(connection, horizon)
+            elif days is None and connection.execute(_SQL["retention_rules"], {"collection": None}).fetchone():
+                position = 0
             elif days is None:
                 raise UsageError(
                     "Everything is kept for ever (RECANT_RETENTION_DAYS): say how many days, or a horizon."

@@ -1,4 +1,5 @@
--- Tags, erasing and reclaiming. What is destroyed is destroyed by functions (init-scripts/0012_storage.sql).
+-- Tags, erasing, retention rules and reclaiming. What is destroyed is destroyed by functions (init-scripts/0012_storage.sql,
+-- 0028_data_life.sql).
 
 -- name: create_tag
 SELECT create_tag(%(name)s, %(position)s, %(by)s, %(message)s) AS created
@@ -22,7 +23,7 @@ FROM record r JOIN collection c ON c.id = r.collection_id
 WHERE c.name = %(collection)s AND r.kind = 'document' AND r.key = %(source)s
 
 -- name: find_collection
-SELECT FROM collection WHERE name = %(collection)s
+SELECT id FROM collection WHERE name = %(collection)s
 
 -- name: erase_document
 SELECT control_id, position, versions, chunks, embeddings, shared
@@ -40,12 +41,12 @@ ORDER BY a.path
 SELECT h.position, h.operation_id, o.closed_at AS moved_at FROM horizon h JOIN operation o ON o.id = h.operation_id
 
 -- name: reclaim_versions
-SELECT control_id, position, horizon, held_by, versions, chunks
+SELECT control_id, position, horizon, held_by, versions, chunks, rules
 FROM reclaim_versions(%(asked)s, %(agent)s, %(session)s, %(run_id)s, %(lineage_run_id)s, %(message)s, %(parameters)s, %(context)s,
                       %(namespace)s)
 
 -- name: preview_reclaim
-SELECT horizon, held_by, versions, chunks, embeddings FROM preview_reclaim(%(asked)s)
+SELECT horizon, held_by, versions, chunks, embeddings, rules FROM preview_reclaim(%(asked)s)
 
 -- name: free_reclaimed
 SELECT versions, chunks, embeddings FROM free_reclaimed(%(versions)s, %(chunks)s)
@@ -55,3 +56,42 @@ SELECT last_id, embeddings FROM sweep_embeddings(%(after)s, %(limit)s)
 
 -- name: forget_aborted
 SELECT forget_aborted() AS forgotten
+
+-- name: retention_rules
+SELECT c.name AS collection, t.classification, t.history_days, t.expire_days, t.operation_id, o.agent
+FROM retention_rules() t JOIN collection c ON c.id = t.collection_id JOIN operation o ON o.id = t.operation_id
+WHERE %(collection)s::text IS NULL OR c.name = %(collection)s ORDER BY c.name, t.classification
+
+-- name: horizon_of
+SELECT horizon_of(%(collection_id)s::integer) AS position
+
+-- name: name_retention
+INSERT INTO record (collection_id, kind, key) VALUES (%(collection_id)s, 'retention_rule', %(key)s) ON CONFLICT DO NOTHING
+
+-- name: add_retention
+-- Over what is seen now.
+INSERT INTO version (record_id, operation_id, batch_id, over_operation_id, tombstone, content_hash)
+SELECT r.id, %(operation_id)s, %(batch_id)s,
+  (SELECT v.operation_id FROM seen_version v WHERE v.record_id = r.id ORDER BY v.version_id DESC LIMIT 1), %(tombstone)s, %(content_hash)s
+FROM record r WHERE r.collection_id = %(collection_id)s AND r.kind = 'retention_rule' AND r.key = %(key)s
+RETURNING version_id
+
+-- name: add_retention_rule
+INSERT INTO retention_rule (version_id, classification, history_days, expire_days)
+VALUES (%(version_id)s, %(classification)s, %(history_days)s, %(expire_days)s)
+
+-- name: find_expired
+SELECT c.name AS collection, x.classification, x.expire_days, count(*) AS documents,
+       (array_agg(x.source ORDER BY x.published_at, x.source))[:%(limit)s] AS sources
+FROM (SELECT DISTINCT r.collection_id FROM retention_rules() r WHERE r.expire_days IS NOT NULL) k
+JOIN collection c ON c.id = k.collection_id CROSS JOIN LATERAL expired_documents(c.id) x
+GROUP BY c.name, x.classification, x.expire_days ORDER BY c.name, x.classification
+
+-- name: retire_expired
+INSERT INTO version (record_id, operation_id, batch_id, over_operation_id, tombstone, content_hash)
+SELECT x.record_id, %(operation_id)s, %(batch_id)s, x.operation_id, true, sha256('tombstone')
+FROM collection c CROSS JOIN LATERAL expired_documents(c.id) x WHERE c.name = %(collection)s ORDER BY x.record_id
+RETURNING version_id
+
+-- name: block_expired
+SELECT block_expired(%(operation_id)s) AS blocked

@@ -18,18 +18,19 @@ if TYPE_CHECKING:
 class KnowledgeBaseReclaimOperator(KnowledgeBaseOperator):
     """Frees payloads that were last seen before the retention, beside whoever writes or searches.
 
-    What a tag pins, an open plan would show, or an open operation was begun on stays. A retry finishes what the attempt
-    before it began.
+    What a retention rule covers goes by the rule; documents that have expired by one are retired first. What a tag pins, an
+    open plan would show, or an open operation was begun on stays. A retry finishes what the attempt before it began.
 
-    Gives the report: horizon, held_by, operation_id, versions, chunks, embeddings, dry_run, message.
+    Gives the report: horizon, held_by, operation_id, versions, chunks, embeddings, rules, expired, dry_run, message.
 
     :param retention_days: how long what is no longer seen is kept; None: the installation's (`RECANT_RETENTION_DAYS`).
     :param dry_run: only say what would be freed.
+    :param expiry: retire what has expired by a retention rule.
     :param agent: who asks.
     :param message: why.
     """
 
-    template_fields: Sequence[str] = ("retention_days", "dry_run", "agent", "message")
+    template_fields: Sequence[str] = ("retention_days", "dry_run", "expiry", "agent", "message")
     writes = True
 
     def __init__(
@@ -37,6 +38,7 @@ class KnowledgeBaseReclaimOperator(KnowledgeBaseOperator):
         *,
         retention_days: int | None = None,
         dry_run: bool = False,
+        expiry: bool = True,
         agent: str = "airflow",
         message: str | None = None,
         **kwargs: Any,
@@ -44,6 +46,7 @@ class KnowledgeBaseReclaimOperator(KnowledgeBaseOperator):
         super().__init__(**kwargs)
         self.retention_days = retention_days
         self.dry_run = dry_run
+        self.expiry = expiry
         self.agent = agent
         self.message = message
         self.datasets: list[dict[str, str]] = []
@@ -53,12 +56,15 @@ class KnowledgeBaseReclaimOperator(KnowledgeBaseOperator):
         self.datasets = []
         writer = attribution(context, agent=self.agent, message=self.message)
         days = self.retention_days
-        if days is None and kb.settings.retention_days is None:
+        if days is None and kb.settings.retention_days is None and not kb.storage.retention.rules():
             raise AirflowSkipException("Everything is kept for ever (RECANT_RETENTION_DAYS): there is nothing to do.")
-        report = kb.storage.reclaim(writer, older_than_days=days, dry_run=self.dry_run).to_dict()
+        report = kb.storage.reclaim(
+            writer, older_than_days=days, dry_run=self.dry_run, expiry=self.expiry
+        ).to_dict()  # fmt: skip
         self.log.info("%s", report["message"])
-        if report["operation_id"] is not None:
-            self.datasets = kb.operations.details(report["operation_id"])["datasets"]
+        written = {report["operation_id"], *(expired["operation_id"] for expired in report["expired"])} - {None}
+        datasets = [d for operation_id in sorted(written) for d in kb.operations.details(operation_id)["datasets"]]
+        self.datasets = [d for number, d in enumerate(datasets) if d not in datasets[:number]]
         return report
 
     def lineage_datasets(self) -> Iterable[Mapping[str, str]]:

@@ -300,3 +300,48 @@ def _differs(kb, library, position: int) -> bool:
     with kb.database.transaction() as connection:
         row = connection.execute(SEEN_THEN_AND_NOW, {"position": position, "collection": library.name}).fetchone()
     return bool(row and row["differs"])
+
+
+def looked_at(kb: recant.KnowledgeBase, operation_id: int) -> int:
+    """Rows of files and of the log's history that asking who holds an operation's work reads, by the server's own count."""
+    read = (
+        "SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::bigint AS read FROM pg_stat_xact_user_tables "
+        "WHERE relname IN ('artifact', 'visibility_history', 'operation')"
+    )
+    with kb.database.transaction() as connection:
+        connection.execute("SET LOCAL enable_seqscan = off")  # which is right for few rows, and reads all of them
+        counted = []
+        for statement, given in (
+            (read, None),
+            ("SELECT count(*) FROM artifacts_holding(%s)", [[operation_id]]),
+            (read, None),
+        ):
+            row = connection.execute(statement, given).fetchone()
+            assert row
+            counted.append(row.get("read", 0))
+    return int(counted[2] or 0) - int(counted[0] or 0)
+
+
+def test_files_that_were_replaced_cost_no_plan_anything(kb, library):
+    """A year of nightly exports to one path is as one: the others are left out before their state is asked."""
+    operation_id = library.publish({"a": "one"})
+    for _ in range(41):
+        made(kb)
+    library.publish({"b": "two"})
+    assert [a.state for a in kb.artifacts.find(states=None)] == ["current"] + ["replaced"] * 40
+    with kb.database.connection() as connection:
+        connection.execute("RESET ROLE")
+        connection.execute("ANALYZE recant.artifact, recant.operation, recant.visibility_history")
+    assert 0 < looked_at(kb, operation_id) < 30, "fewer rows than there are files"
+
+
+def test_a_file_published_before_an_earlier_one_replaces_it(kb, library):
+    """Whichever comes first: at a path stands the one that was made last."""
+    library.publish({"a": "one"})
+    slow = kb.operations.open("export", Attribution("keeper"))
+    batch_id = kb.operations.begin_batch(slow, "file")
+    earlier = kb.artifacts.record(batch_id, **described("/tmp/x.h5", kb.position()))
+    kb.operations.finish_batch(batch_id, {})
+    later = made(kb)
+    kb.operations.publish(slow)
+    assert {a.artifact_id: a.state for a in kb.artifacts.find(states=None)} == {later: "current", earlier: "replaced"}

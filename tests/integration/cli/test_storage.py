@@ -127,3 +127,35 @@ def test_the_log_says_until_when_an_operation_can_be_undone(recant: Run, library
     recant("reclaim", "--older-than", "0")
     late = recant("show", "2", "--json").document
     assert late["undoable_until"] == recant("show", "3", "--json").document["published_at"]
+
+
+def test_retention_rules_are_set_listed_and_taken_away(recant: Run, library: Library) -> None:
+    """And a reclaim, dry or not, tells what each of them comes to."""
+    for text in ("one", "two"):
+        library.publish({"a": text})
+    assert "kept for ever" not in recant("retention", "list").out
+    done = recant("retention", "set", *HERE, "--history-days", "0", "--expire-days", "9", "--as", "nora", "-m", "law")
+    assert (done.code, "the rule of library, all others is set" in done.out) == (0, True)
+    recant("retention", "set", *HERE, "--class", "public", "--history-days", "7")
+    listed = recant("retention", "list", "--json").document
+    assert next((r["classification"], r["history_days"], r["expire_days"], r["agent"]) for r in listed["rules"]) == (
+        "",
+        0,
+        9,
+        "nora",
+    )
+    assert "all others" in recant("retention", "list", *HERE).out
+    with library.database.connection() as connection:
+        connection.execute("RESET ROLE")
+        connection.execute("UPDATE recant.operation SET closed_at = closed_at - interval '10 days'")
+    dry = recant("reclaim", "--dry-run")
+    assert all(said in dry.out for said in ("Expired:", "By rule:", "would be retired", "9 d"))
+    report = recant("reclaim", "--json").document
+    assert [(r["collection"], r["classification"], r["versions"]) for r in report["rules"]] == [
+        (None, "", 0), ("library", "", 2), ("library", "public", 0)
+    ]  # fmt: skip
+    assert report["expired"][0]["sources"] == ["a"]
+    gone = recant("retention", "unset", *HERE, "--class", "public", "--json").document
+    assert gone["removed"]
+    assert recant("retention", "unset", *HERE, "--class", "public").code == 2
+    assert recant("retention", "set", *HERE, "--class", "secret", "--history-days", "1").code == 2
