@@ -1,9 +1,10 @@
 """### Keeps the store in shape, every hour
 
 - **abort_abandoned**: open operations whose worker is gone are aborted, once their lease has run out.
-- **tend_vectors**: what only withdrawn, superseded or aborted versions use is taken out of the vector index, and what a redo
-  or a rollback has brought back is put in again; VACUUM, or a new index where much has gone, follows. Searches are right at
-  every moment of it: while something that is seen may be outside the index, they compare everything.
+- **tend_vectors**: what only withdrawn, superseded or aborted versions use is taken out of the vector index where it is a tenth
+  of it, or a thousand vectors of one operation; what a redo or a rollback has brought back is put in again; VACUUM, or a new
+  index where much has gone, follows. Searches are right at every moment of it: while something that is seen may be outside the
+  index, they look there, too.
 - **tend_keywords**: keyword indexes are brought up to date: what is missing is indexed, small segments are merged.
 - **check_recall**: the index against exact search on a few questions; one that finds too little is built anew beside the old
   one, which serves until then.
@@ -33,6 +34,14 @@ with DAG(
     default_args={"owner": "recant", **RETRIES},
     tags=["recant", "upkeep"],
     params={
+        "least_share": Param(
+            0.1,
+            type="number",
+            minimum=0,
+            maximum=1,
+            title="Least share",
+            description="Take vectors out of an index where they are this share of its entries. 0: any.",
+        ),
         "queries": Param(
             20,
             type="integer",
@@ -58,7 +67,7 @@ with DAG(
     },
 ) as dag:
     abandoned = KnowledgeBaseAbortAbandonedOperator(task_id="abort_abandoned")
-    tended = KnowledgeBaseTendIndexesOperator(task_id="tend_vectors")
+    tended = KnowledgeBaseTendIndexesOperator(task_id="tend_vectors", least_share=dag.param("least_share"))
     checked = KnowledgeBaseCheckIndexesOperator(
         task_id="check_recall", queries=dag.param("queries"), rebuild=dag.param("rebuild")
     )

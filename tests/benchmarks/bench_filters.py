@@ -17,7 +17,7 @@ import numpy as np
 from pgvector import HalfVector
 
 from recant.search import Searcher
-from recant.search.nearest import EF_SEARCH
+from recant.search.sizes import EF_SEARCH
 from recant.store import Connection, Database
 from tests.benchmarks.measure import Measure, at_least, at_most, median, milliseconds, percentile_95, stopwatch
 from tests.benchmarks.server import measured_server

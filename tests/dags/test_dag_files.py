@@ -88,6 +88,7 @@ def test_every_task_is_tried_again(dag_bag):
         ("propose_rollbacks", {"least_agents": 0}, "least_agents"),
         ("monitor_health", {"rules": "alerts.yml"}, "rules"),
         ("tend_indexes", {"queries": 0}, "queries"),
+        ("tend_indexes", {"least_share": 2}, "least_share"),
         ("backup_knowledge", {"kind": "magic"}, "kind"),
         ("backup_knowledge", {"place": "backups"}, "place"),
         ("monitor_health", {"emails": ["nobody"]}, "emails"),

@@ -19,15 +19,22 @@ QueriesFlag = Annotated[
     int, typer.Option(metavar="N", min=1, max=10_000, help="Compare the index with exact search on so many questions.")
 ]
 
+LeastShare = Annotated[
+    float,
+    typer.Option(
+        metavar="SHARE", min=0, max=1, help="Take vectors out of an index where they are this share of its entries."
+    ),
+]
+
 
 @app.command("all")
-def tend_all(queries: QueriesFlag = 20, json: JsonFlag = False) -> None:
+def tend_all(queries: QueriesFlag = 20, least_share: LeastShare = 0.1, json: JsonFlag = False) -> None:
     """All of it: abort what was left behind, tend the indexes and check the vector index, forget old searches, vacuum."""
     import recant
 
     output = Output(json)
     with recant.connect(settings=settings()) as kb:
-        report = kb.upkeep.run(queries=queries)
+        report = kb.upkeep.run(queries=queries, least_share=least_share)
     if json:
         output.document(report.to_dict())
         return
@@ -51,6 +58,7 @@ def tend_index(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Build it anew, too; the old one serves meanwhile.")
     ] = False,
+    least_share: LeastShare = 0.1,
     json: JsonFlag = False,
 ) -> None:
     """Take out of the vector index what nothing seen needs, and put back what does again."""
@@ -58,7 +66,7 @@ def tend_index(
 
     output = Output(json)
     with recant.connect(settings=settings()) as kb:
-        tended = kb.upkeep.tend_indexes(follow_up=not rebuild)
+        tended = kb.upkeep.tend_indexes(follow_up=not rebuild, least_share=least_share)
         rebuilt = kb.upkeep.rebuild_indexes() if rebuild else []
     if json:
         output.document({"indexes": [one.to_dict() for one in tended], "rebuilt": rebuilt})
@@ -119,8 +127,8 @@ def _show_tended(output: Output, tended: list[IndexTending]) -> None:
     if not tended:
         output.print("There is no vector index yet: an embedding space gets one from 20,000 vectors on.")
         return
-    rows = [[t.space_id, t.taken_out, t.put_back, t.outside, t.followed_by, t.position] for t in tended]
-    output.table(["space#", "taken out#", "put back#", "outside#", "then", "as of#"], rows)
+    rows = [[t.space_id, t.taken_out, t.left_in, t.put_back, t.outside, t.followed_by, t.position] for t in tended]
+    output.table(["space#", "taken out#", "left in#", "put back#", "outside#", "then", "as of#"], rows)
 
 
 def _show_keywords(output: Output, tended: list[Tended]) -> None:

@@ -103,6 +103,15 @@ v.version_id IN (
         SELECT x.version_id FROM chunk x WHERE {facets} <> '{{}}' AND {facets} @> ANY (%(shapes)s::text[]::jsonb[]))
 
 
+-- name: in_chunk_types
+-- Of the partial index, which the second condition names.
+v.version_id IN (SELECT x.version_id FROM chunk x WHERE x.chunk_type = ANY (%(values)s::text[]) AND x.chunk_type <> 'text')
+
+
+-- name: in_chunk_headers
+v.version_id IN (SELECT x.version_id FROM chunk x WHERE x.parent_headers && %(values)s::text[])
+
+
 -- name: chunk_keys
 -- Those of these keys that any chunk has an attribute of.
 SELECT k.key FROM unnest(%(keys)s::text[]) AS k (key) WHERE EXISTS (SELECT FROM chunk_attribute a WHERE a.key = k.key)

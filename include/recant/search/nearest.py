@@ -1,28 +1,26 @@
 """The nearest visible chunks: by the vector index where there is much to search, by comparing everything where there isn't.
 
-The index answers well while a fair part of what is near is seen (0.98 recall with 90% withdrawn). Where it leaves too
-few, because a filter, a small collection or a withdrawn flood stands between, comparing all is both exact and quicker.
-Tending takes out of the index what nothing that is seen needs (recant.upkeep); while something that is seen may be outside,
-everything is compared.
+The index answers well while a fair part of what is near is seen, and is looked at the more closely the smaller that part is
+(`recant.search.sizes`). Where it leaves too few, because a filter, a small collection or a withdrawn flood stands between,
+comparing all is both exact and quicker. Tending takes out of the index what nothing that is seen needs (recant.upkeep); where
+something that is to be seen may be among it, both are asked and merged.
 """
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from recant.search.predicates import Predicate
+from recant.search.ranking import HIGHEST_MULTIPLIER, LOWEST_MULTIPLIER, NEUTRAL_QUALITY
 from recant.search.scope import Scope
+from recant.search.sizes import EF_SEARCH, MAX_EF_SEARCH, Sizes
 from recant.store import Connection, Row, load
 
 EXACT_BELOW = 20_000
 """Chunks that are compared one by one rather than looked up in the index (5.7 ms for as many)."""
-EF_SEARCH = 200
-MAX_EF_SEARCH = 1_000
 REACH = 32
 """How far the index is followed, in embeddings a candidate: where fewer are seen than one in so many, it has lost its way
 (its recall fell to 0.7 behind a withdrawn flood) and costs more than comparing everything. Under a filter, which says how
@@ -33,54 +31,27 @@ COST_RATIO = 6
 """A step along the index costs about three times what comparing a match by its id does, and twice the steps expected are
 taken. So, of n vectors, the index is the quicker road from sqrt(6 * n * candidates) matches on (3,100 in 100,000).
 """
-TIE_MARGIN = 6
-REMEMBERED_FILTERS = 1_000
-RECOUNT_AFTER = 100
-"""Positions for which a count of a filter's matches is taken as good; it says which road is quicker, not what is found."""
+TIE_MARGIN = 2
+EF_SEARCH_OF_TWO = 120
+"""Where what is outside the index is followed beside it, at the least: what is found is the nearest of both."""
+FEW_OUTSIDE = 2_000
+"""So many outside the index are compared sooner than it is found out whether any of them is seen."""
 _SQL = load(__package__, "search.sql")
 _SQL_FILTERS = load(__package__, "filters.sql")
+_SCORE = _SQL["score"].format(neutral=NEUTRAL_QUALITY, up=HIGHEST_MULTIPLIER - 1.0, down=1.0 - LOWEST_MULTIPLIER)
+"""`ranking.weigh`, to the bit."""
 
 
 def candidate_count(limit: int, *, has_quality: bool) -> int:
-    """How many to fetch for the best `limit`: more, so that ties and quality can be settled among them; a power of two,
-    so that few plans are kept.
+    """How many to fetch for the best `limit`: more, so that ties and quality can be settled among them; with quality a power
+    of two, so that few plans are kept.
     """
-    wanted = 4 * limit + 50 if has_quality else limit + TIE_MARGIN
-    return 1 << (wanted - 1).bit_length()
+    return 1 << (4 * limit + 49).bit_length() if has_quality else limit + TIE_MARGIN
 
 
 def is_full(found: list[Row], candidates: int) -> bool:
     """Whether there were as many candidates as were asked for; there may be more then."""
     return bool(found) and int(found[0]["candidates"]) >= candidates
-
-
-@dataclass(slots=True)
-class Sizes:
-    """What is known of how much there is to search, kept between searches. Safe to share between threads."""
-
-    large_from: dict[int, int] = field(default_factory=dict)
-    """The position from which on a collection is known to be large; it stays so."""
-    matches: OrderedDict[tuple[int, str], tuple[int, int, int]] = field(default_factory=OrderedDict)
-    """By collection and filter: the position at which matches were counted, up to how many, and how many there were."""
-
-    settled: dict[int, tuple[tuple[int, int, int], bool]] = field(default_factory=dict)
-    """Whether a collection's index held all that was seen, and when: that stands until a control operation is published or
-    the index is tended.
-    """
-
-    def reaches(self, collection: int, filters: str, position: int, wanted: int) -> bool | None:
-        """Whether a filter leaves `wanted` chunks; None where that isn't known, or was counted too long ago."""
-        counted_at, limit, matches = self.matches.get((collection, filters), (-RECOUNT_AFTER, 0, 0))
-        if abs(position - counted_at) >= RECOUNT_AFTER or limit <= matches < wanted:
-            return None
-        return matches >= wanted
-
-    def note(self, collection: int, filters: str, position: int, limit: int, matches: int) -> None:
-        """Forgets the oldest where it knows enough."""
-        self.matches[collection, filters] = (position, limit, matches)
-        while len(self.matches) > REMEMBERED_FILTERS:
-            with suppress(KeyError):
-                self.matches.popitem(last=False)
 
 
 @dataclass
@@ -92,45 +63,81 @@ class Neighbourhood:
     predicate: Predicate | None = None
     sizes: Sizes = field(default_factory=Sizes)
     _by_index: bool | None = None
+    _prepared: int | None = None
+    """`ef_search` of the settings that the index search finds."""
 
-    def nearest(self, vector: Any, candidates: int, shown: int) -> list[Row]:
+    def nearest(self, vector: Any, candidates: int, shown: int, *, by_score: bool = False) -> list[Row]:
         """The first `shown` of at most `candidates` chunks, one an embedding, by distance (the negative inner product)
         and chunk id. Each row tells how many `candidates` there were, and how far the `furthest` is: where that is no
         further than the last one shown, chunks equally near may lie beyond, of lower ids.
+
+        `by_score`: the best `shown` of the nearest `candidates`, weighed by quality; what lies beyond isn't looked for.
         """
         if self._by_index is None:
             self._by_index = self.suits_index(candidates)
         for wanted in (candidates, 4 * candidates) if self._by_index else ():
-            self.prepare_index(MAX_EF_SEARCH if self.predicate else min(max(EF_SEARCH, 2 * wanted), MAX_EF_SEARCH))
-            found = self.search_index(vector, wanted, shown)
+            found = self._followed(vector, wanted, shown, by_score)
             if not is_full(found, wanted):
                 break
-            if shown == candidates or found[-1]["distance"] < found[-1]["furthest"]:
+            if by_score or shown == candidates or found[-1]["distance"] < found[-1]["furthest"]:
                 return found
-        return self.search_exact(vector, candidates, shown)
+        return self.search_exact(vector, candidates, shown, by_score=by_score)
+
+    def _followed(self, vector: Any, candidates: int, shown: int, by_score: bool) -> list[Row]:
+        """By the index, again and more closely where less was seen on the way than was to be expected."""
+        closeness = self.sizes.closeness(self._filtered_by, candidates)
+        while True:
+            self.prepare_index(closeness if closeness > EF_SEARCH or self._is_settled() else EF_SEARCH_OF_TWO)
+            found = self.search_index(vector, candidates, shown, by_score=by_score)
+            if not is_full(found, candidates):
+                return found
+            steps = int(found[0]["steps"])
+            enough = self.sizes.enough(self._filtered_by, closeness, candidates, steps)
+            if enough == closeness:
+                return found
+            closeness = enough
 
     def prepare_index(self, ef_search: int) -> None:
         """The settings that `search_index` wants, until the transaction ends or an exact search takes them back."""
-        self.connection.execute(_SQL["prepare_index_search"], {"ef_search": str(ef_search)}, prepare=True)
+        if self._prepared != ef_search:
+            self.connection.execute(_SQL["prepare_index_search"], {"ef_search": str(ef_search)}, prepare=True)
+            self._prepared = ef_search
 
-    def search_index(self, vector: Any, candidates: int, shown: int) -> list[Row]:
+    def search_index(self, vector: Any, candidates: int, shown: int, *, by_score: bool = False) -> list[Row]:
         """`nearest` by the vector index: not full where what is seen is too thin around the vector."""
-        visible = _SQL[f"visible_{self.scope.visibility}"]
+        source = _SQL["source_index" if self._is_settled() else "source_all"].format(
+            reach=self._reach(candidates), **self._space
+        )
         return self._run(
-            "search_index", vector, candidates, shown, prepare=True, visible=visible, reach=self._reach(candidates),
-            filters=self._filters, documents=_documents(self._filters),
+            "search_index", vector, shown, prepare=True, by_score=by_score, candidates=int(candidates), source=source,
+            visible=_SQL[f"visible_{self.scope.visibility}"], filters=self._filters, documents=_documents(self._filters),
         )  # fmt: skip
 
-    def search_exact(self, vector: Any, candidates: int, shown: int) -> list[Row]:
+    def search_exact(self, vector: Any, candidates: int, shown: int, *, by_score: bool = False) -> list[Row]:
         """`nearest` by comparing everything."""
-        self.connection.execute(_SQL["prepare_exact_search"], prepare=True)
+        self._prepare_exact()
         filters = self._filters_of_chunks
-        asked = {"heads": self._heads, "filters": filters, "documents": _documents(filters)}
-        return self._run("search_exact", vector, candidates, shown, prepare=False, **asked)
+        return self._run(
+            "search_exact", vector, shown, prepare=False, by_score=by_score, candidates=int(candidates), heads=self._heads,
+            filters=filters, documents=_documents(filters), **self._space,
+        )  # fmt: skip
+
+    def _prepare_exact(self) -> None:
+        self._prepared = None
+        self.connection.execute(_SQL["prepare_exact_search"], prepare=True)
+
+    @property
+    def _space(self) -> dict[str, int]:
+        return {"space_id": int(self.scope.space_id), "dimensions": int(self.scope.dimensions)}
+
+    @property
+    def _filtered_by(self) -> tuple[int, str]:
+        """What is remembered of a filter is remembered by this."""
+        return self.scope.collection_id, repr(self.predicate.condition) if self.predicate else ""
 
     def suits_index(self, candidates: int) -> bool:
-        """Whether the index is asked: it holds all that could be shown, and there is enough to search."""
-        return self.scope.has_index and self._is_large() and self._is_settled() and self._leaves_much(candidates)
+        """Whether the index is asked: there is one, and enough to search."""
+        return self.scope.has_index and self._is_large() and self._leaves_much(candidates)
 
     def _least_matches(self, candidates: int) -> int:
         """So many, and following the index is quicker than comparing them; and, up to EXACT_BELOW, they are dense enough for
@@ -166,12 +173,14 @@ class Neighbourhood:
         seen at an earlier position it needn't.
         """
         scope = self.scope
-        if not scope.has_outside:
+        if not scope.outside:
             return True
         if scope.visibility == "as_of":
             return False
         if scope.control_position <= scope.tended_position:
             return True
+        if scope.outside <= FEW_OUTSIDE:
+            return False
         when = (scope.control_position, scope.tended_position, scope.generation)
         known = self.sizes.settled.get(scope.collection_id)
         if known is None or known[0] != when:
@@ -184,7 +193,7 @@ class Neighbourhood:
     def _leaves_much(self, candidates: int) -> bool:
         if self.predicate is None:
             return True
-        given = (self.scope.collection_id, repr(self.predicate.condition), self.scope.position)
+        given = (*self._filtered_by, self.scope.position)
         least = self._least_matches(candidates)
         much = self.sizes.reaches(*given, least)
         if much is None:
@@ -194,7 +203,7 @@ class Neighbourhood:
         return much
 
     def _count_matches(self, limit: int) -> int:
-        self.connection.execute(_SQL["prepare_exact_search"], prepare=True)
+        self._prepare_exact()
         name = "count_matches" if self._filters_of_chunks else "count_candidates"
         return self._number(
             _SQL[name].format(candidates=self._candidates or "true", limit=limit, filters=self._filters_of_chunks)
@@ -205,12 +214,12 @@ class Neighbourhood:
         return int(row["chunks"]) if row else 0
 
     def _run(
-        self, name: str, vector: Any, candidates: int, shown: int, *, prepare: bool, **parts: str | int
+        self, name: str, vector: Any, shown: int, *, prepare: bool, by_score: bool, **parts: str | int
     ) -> list[Row]:
-        statement = _SQL[name].format(
-            details=_SQL["details"].format(shown=int(shown), quality=_SQL[f"quality_{self.scope.quality}"]), candidates=int(candidates),
-            space_id=int(self.scope.space_id), dimensions=int(self.scope.dimensions), **parts,
-        )  # fmt: skip
+        best = _SQL["best_by_score" if by_score else "best_by_distance"].format(
+            shown=int(shown), quality=_SQL[f"quality_{self.scope.quality}"], score=_SCORE
+        )
+        statement = _SQL[name].format(details=_SQL["details"].format(best=best), **parts)
         cursor = self.connection.cursor(binary=True)
         return cursor.execute(statement, self._parameters(vector), prepare=prepare).fetchall()
 

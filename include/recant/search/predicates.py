@@ -92,11 +92,23 @@ class Predicate:
         return _joined(known, "OR") if len(known) == len(parts) else None
 
     def _superset(self, node: Comparison, chunks: frozenset[str]) -> str | None:
-        """For an equality with an attribute of chunks: wherever the document or any chunk has it."""
+        """For an equality with what chunks say: wherever the document or any chunk has it. Most chunks are of type text: that no
+        index finds.
+        """
         path = node.field.path
+        if path[0] in CHUNK_COLUMNS and node.field.kind != "json":
+            return self._superset_of_column(node, path[0])
         if node.operator != "=" or node.field.kind != "json" or path[0] in POSITIONAL:
             return None
         return self._bound(node, "in_document_or_chunk", {"shapes": _shapes(node)}, facets=_FACETS)
+
+    def _superset_of_column(self, node: Comparison, name: str) -> str | None:
+        values = [_text(one) for one in node.values]
+        if name == "parent_headers" and node.operator in ("=", "contains"):
+            return self._bound(node, "in_chunk_headers", {"values": values})
+        if name == "chunk_type" and node.operator == "=" and "text" not in values:
+            return self._bound(node, "in_chunk_types", {"values": values})
+        return None
 
     def _comparison(self, node: Comparison, chunks: frozenset[str] | None) -> str:
         (name, kind), where = (node.field.path[0], node.field.kind), "row" if chunks is None else "candidate"

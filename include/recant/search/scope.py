@@ -34,8 +34,8 @@ class Scope:
     """No chunk of the collection has a better one."""
     quality: str
     """`stored`, `as_of` or `none`: where the quality that is shown comes from; the part in search.sql."""
-    has_outside: bool
-    """Whether the space has embeddings that its index doesn't hold: what nothing that was seen needed, when it was tended."""
+    outside: int
+    """Embeddings of the space that its index doesn't hold, or more: what nothing that was seen needed, when it was tended."""
     tended_position: int
     control_position: int
     """Of the last control operation: one after the tending may show again what is outside the index."""
@@ -74,7 +74,7 @@ def read_scope(
     return Scope(
         collection=collection, collection_id=row["collection_id"], space_id=row["space_id"], dimensions=row["dimensions"],
         position=row["position"] if as_of is None else as_of, visibility=visibility, own=tuple(row["own"]),
-        has_index=row["has_index"], has_outside=row["has_outside"], tended_position=row["tended_position"],
+        has_index=row["has_index"], outside=row["outside"], tended_position=row["tended_position"],
         control_position=row["control_position"], generation=row["generation"], indexed=row["indexed"],
         **_quality(row, as_of, by_quality),
     )  # fmt: skip
@@ -86,7 +86,7 @@ def _quality(row: Row, as_of: int | None, by_quality: bool) -> dict[str, Any]:
         return {
             "has_quality": by_quality and row["has_quality"],
             "highest_quality": row["highest_quality"],
-            "quality": "stored",
+            "quality": "stored" if row["has_quality"] else "none",
         }
     source = "as_of" if row["had_quality"] else "none"
     return {"has_quality": by_quality and row["had_quality"], "highest_quality": HIGHEST_QUALITY, "quality": source}

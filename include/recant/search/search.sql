@@ -15,7 +15,7 @@ SELECT c.id AS collection_id, c.space_id, s.dimensions,
   EXISTS (SELECT FROM operation o WHERE o.collection_id = c.id AND o.kind IN ('feedback', 'set_policy', 'recalculate_quality')
           AND o.position <= %(as_of)s::bigint) AS had_quality,
   coalesce((SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass('recant.embedding_vector_' || c.space_id)), false) AS has_index,
-  coalesce(x.outside, 0) > 0 AS has_outside, coalesce(x.tended_position, 0) AS tended_position, coalesce(x.generation, 0) AS generation,
+  coalesce(x.outside, 0) AS outside, coalesce(x.tended_position, 0) AS tended_position, coalesce(x.generation, 0) AS generation,
   coalesce((SELECT max(k.position) FROM operation k WHERE k.control), 0) AS control_position,
   coalesce((SELECT p.reltuples FROM pg_class p WHERE p.oid = to_regclass('recant.embedding_vector_' || c.space_id)), 0)::bigint AS indexed,
   ARRAY(SELECT o.id FROM operation o WHERE o.session = %(session)s::text AND o.life = 'open' AND o.collection_id = c.id ORDER BY o.id) AS own
@@ -80,12 +80,11 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('ena
 
 -- name: search_index
 -- The nearest visible embeddings through the space's HNSW index, each shown by the first visible chunk that has it: a
--- boilerplate text in a thousand documents takes one place. What is filled in speaks of c, v and d.
+-- boilerplate text in a thousand documents takes one place. What is filled in speaks of c, v and d. A step is an embedding
+-- that was looked at, seen or not.
 WITH near AS MATERIALIZED (
-  SELECT e.distance, h.*
-  FROM (
-    SELECT x.id, x.vector::halfvec({dimensions}) <#> %(vector)s AS distance FROM embedding x
-    WHERE x.space_id = {space_id} AND x.indexed ORDER BY x.vector::halfvec({dimensions}) <#> %(vector)s LIMIT {reach}) e
+  SELECT e.distance, e.step, h.*
+  FROM (SELECT s.id, s.distance, row_number() OVER (ORDER BY s.distance) AS step FROM ({source}) s) e
   CROSS JOIN LATERAL (
     SELECT c.id AS chunk_id, v.version_id, v.record_id, v.operation_id
     FROM chunk c JOIN version v ON v.version_id = c.version_id{documents}
@@ -95,6 +94,23 @@ WITH near AS MATERIALIZED (
     ORDER BY c.id LIMIT 1) h
   ORDER BY e.distance LIMIT {candidates})
 {details}
+
+
+-- name: source_index
+-- What the index holds.
+SELECT x.id, x.vector::halfvec({dimensions}) <#> %(vector)s AS distance FROM embedding x
+    WHERE x.space_id = {space_id} AND x.indexed ORDER BY x.vector::halfvec({dimensions}) <#> %(vector)s LIMIT {reach}
+
+
+-- name: source_all
+-- And what was taken out of it, merged by distance as either is asked for more.
+SELECT b.id, b.distance FROM ((
+    SELECT x.id, x.vector::halfvec({dimensions}) <#> %(vector)s AS distance FROM embedding x
+    WHERE x.space_id = {space_id} AND x.indexed ORDER BY x.vector::halfvec({dimensions}) <#> %(vector)s LIMIT {reach})
+    UNION ALL (
+    SELECT x.id, x.vector::halfvec({dimensions}) <#> %(vector)s AS distance FROM embedding x
+    WHERE x.space_id = {space_id} AND NOT x.indexed ORDER BY x.vector::halfvec({dimensions}) <#> %(vector)s LIMIT {reach})) b
+    ORDER BY b.distance LIMIT {reach}
 
 
 -- name: search_exact
@@ -110,7 +126,7 @@ nearest AS MATERIALIZED (
   FROM match m JOIN embedding e ON e.id = m.embedding_id
   ORDER BY 1, 2 LIMIT {candidates}),
 near AS (
-  SELECT n.distance, n.chunk_id, v.version_id, v.record_id, v.operation_id
+  SELECT n.distance, NULL::bigint AS step, n.chunk_id, v.version_id, v.record_id, v.operation_id
   FROM nearest n JOIN chunk c ON c.id = n.chunk_id JOIN version v ON v.version_id = c.version_id)
 {details}
 
@@ -139,26 +155,44 @@ SELECT count(*) AS chunks FROM (
 
 
 -- name: details
--- What a hit shows, of the best of the candidates in `near`; of all of them while quality has a say in which is best.
-SELECT n.distance, n.chunk_id, n.record_id AS document_id, r.key AS source, d.title, c.text, n.operation_id, round(q.score::numeric, 1)::float8 AS quality,
-  c.chunk_type, c.parent_headers, d.attributes || c.attributes AS attributes, c.embedding_id, n.candidates, n.furthest
-FROM (SELECT near.*, count(*) OVER () AS candidates, max(near.distance) OVER () AS furthest FROM near ORDER BY near.distance, near.chunk_id LIMIT {shown}) n
+-- What a hit shows, of the best of the candidates in `near`.
+SELECT n.distance, n.chunk_id, n.record_id AS document_id, r.key AS source, d.title, c.text, n.operation_id, n.quality,
+  c.chunk_type, c.parent_headers, d.attributes || c.attributes AS attributes, c.embedding_id, n.candidates, n.furthest, n.steps
+FROM ({best}) n
 JOIN chunk c ON c.id = n.chunk_id
 JOIN document_version d ON d.version_id = n.version_id
 JOIN record r ON r.id = n.record_id
-LEFT JOIN {quality} q ON q.chunk_id = n.chunk_id
 ORDER BY n.distance, n.chunk_id
+
+
+-- name: best_by_distance
+-- Quality is looked up for these alone.
+SELECT n.*, round(q.score::numeric, 1)::float8 AS quality
+FROM (SELECT t.*, count(*) OVER () AS candidates, max(t.distance) OVER () AS furthest, max(t.step) OVER () AS steps
+      FROM near t ORDER BY t.distance, t.chunk_id LIMIT {shown}) n
+LEFT JOIN {quality} q ON q.chunk_id = n.chunk_id
+
+
+-- name: best_by_score
+-- Quality is looked up for every candidate, by its id, and all else for the best; the formula is that of recant.search.ranking.
+SELECT s.* FROM (
+  SELECT n.*, round(q.score::numeric, 1)::float8 AS quality, count(*) OVER () AS candidates, max(n.distance) OVER () AS furthest, max(n.step) OVER () AS steps
+  FROM near n LEFT JOIN {quality} q ON q.chunk_id = n.chunk_id) s
+ORDER BY {score} DESC, s.chunk_id LIMIT {shown}
+
+
+-- name: score
+least(- s.distance, 1::float8) * CASE WHEN s.distance >= 0 OR s.quality IS NULL THEN 1::float8
+  ELSE 1::float8 + (s.quality - {neutral}::float8) / {neutral}::float8 * CASE WHEN s.quality > {neutral}::float8 THEN {up}::float8 ELSE {down}::float8 END END
 
 
 -- name: quality_stored
 -- Of a recalculation that is being folded in, what it drafted comes first.
 LATERAL (
-  SELECT x.chunk_id, x.score FROM (
-    SELECT d.chunk_id, d.score, 1 AS place FROM quality_draft d
-    WHERE d.operation_id = (SELECT s.folding FROM scored_collection s WHERE s.collection_id = %(collection_id)s::integer) AND d.chunk_id = n.chunk_id
-    UNION ALL
-    SELECT k.chunk_id, k.score, 2 FROM chunk_quality k WHERE k.chunk_id = n.chunk_id) x
-  ORDER BY x.place LIMIT 1)
+  SELECT n.chunk_id AS chunk_id, CASE WHEN d.chunk_id IS NULL THEN k.score ELSE d.score END AS score
+  FROM (SELECT) one LEFT JOIN chunk_quality k ON k.chunk_id = n.chunk_id
+  LEFT JOIN quality_draft d ON d.chunk_id = n.chunk_id
+    AND d.operation_id = (SELECT f.folding FROM scored_collection f WHERE f.collection_id = %(collection_id)s::integer))
 
 
 -- name: quality_as_of

@@ -16,12 +16,13 @@ from recant.search.fusion import DEPTH, Fusion
 from recant.search.keyword import Found, KeywordSearch
 from recant.search.keyword_index import KeywordIndex
 from recant.search.keyword_view import KeywordReader, NotIndexed
-from recant.search.nearest import Neighbourhood, Sizes, candidate_count, is_full
+from recant.search.nearest import Neighbourhood, candidate_count, is_full
 from recant.search.predicates import Predicate
 from recant.search.query import parse
 from recant.search.ranking import is_settled, rank, shown_score
 from recant.search.result import Hit, SearchResult
 from recant.search.scope import Scope, read_scope
+from recant.search.sizes import Sizes
 from recant.store import Database, Row, half_vector
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 MODES = ("semantic", "keyword", "hybrid")
 MAX_LIMIT = 1_000
 MAX_CANDIDATES = 8_192
-_HOW_FOUND = ("distance", "candidates", "furthest", "number", "index", "embedding_id")
+_HOW_FOUND = ("distance", "candidates", "furthest", "steps", "number", "index", "embedding_id")
 """Columns that are no part of a hit."""
 
 
@@ -194,12 +195,12 @@ def _best(around: Neighbourhood, vector: Any, limit: int) -> list[tuple[float, R
         return rank(around.nearest(vector, candidate_count(limit, has_quality=False), limit), limit, by_quality=False)
     count = candidate_count(limit, has_quality=True)
     while True:
-        found = around.nearest(vector, count, count)
+        found = around.nearest(vector, count, limit, by_score=True)
         ranked = rank(found, limit)
         if (
             not is_full(found, count)
             or count >= MAX_CANDIDATES
-            or is_settled(ranked, found[-1]["distance"], limit, around.scope.highest_quality)
+            or is_settled(ranked, found[0]["furthest"], limit, around.scope.highest_quality)
         ):
             return ranked
         count = min(4 * count, MAX_CANDIDATES)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from recant.search.nearest import EF_SEARCH, Neighbourhood, candidate_count
+from recant.search.nearest import Neighbourhood, candidate_count
 from recant.search.scope import read_scope
+from recant.search.sizes import EF_SEARCH
 from recant.store import Connection, Database, Row, half_vector, load
 
 NEAREST = 10

@@ -15,6 +15,12 @@ from recant.store import Connection, Database, load
 
 SHARE = 500
 """Embeddings moved in one transaction: some ten milliseconds out, half a second in."""
+LEAST_SHARE = 0.1
+"""Of the index's entries; a smaller surplus is left in it: spread evenly it costs a search less than it can measure."""
+FLOOD = 1_000
+"""Embeddings of one operation that are taken out whatever share of the index they are: what lies beyond such a crowd of withdrawn
+near-duplicates is found by comparing everything.
+"""
 REBUILD_SHARE = 0.25
 """From this share of the entries taken out on, building the index anew is cheaper than VACUUM mending it."""
 _SQL = load(__package__, "upkeep.sql")
@@ -28,6 +34,8 @@ class IndexTending:
     position: int
     """At this position all that was visible is in the index."""
     taken_out: int
+    left_in: int
+    """Which nothing needs, but too few to be worth taking out."""
     put_back: int
     outside: int
     followed_by: str
@@ -39,9 +47,11 @@ class IndexTending:
 
 
 def tend_index(
-    database: Database, space_id: int, *, follow_up: bool = True, between: Callable[[], None] = lambda: None
-) -> IndexTending:
-    """Moves embeddings out of a space's index and back in, in short transactions.
+    database: Database, space_id: int, *, follow_up: bool = True, least_share: float = LEAST_SHARE,
+    between: Callable[[], None] = lambda: None,
+) -> IndexTending:  # fmt: skip
+    """Moves embeddings out of a space's index and back in, in short transactions. Out only where they are `least_share` of its
+    entries or more, or one operation has written 1,000 of them.
 
     `between` is called after each. Interrupted anywhere it leaves an index that searches use rightly; the next tending
     goes on. Raises Refused while another one is at work.
@@ -52,10 +62,11 @@ def tend_index(
         position = int(_value(connection, "log_position", {}))
         put_back = _move(connection, "enter_index", space_id, _ids(connection, "missing", given), between)
         surplus = _ids(connection, "surplus", given)
-        taken_out = _move(connection, "leave_index", space_id, surplus, between)
+        worth = _is_worth_it(connection, space_id, surplus, least_share)
+        taken_out = _move(connection, "leave_index", space_id, surplus if worth else (), between)
         outside = int(_value(connection, "end_tending", given | {"position": position}))
         followed_by = _follow_up(connection, space_id, taken_out) if follow_up else "nothing"
-    return IndexTending(space_id, position, taken_out, put_back, outside, followed_by)
+    return IndexTending(space_id, position, taken_out, 0 if worth else len(surplus), put_back, outside, followed_by)
 
 
 def take_turn(connection: Connection, space_id: int) -> None:
@@ -89,16 +100,23 @@ def _follow_up(connection: Connection, space_id: int, taken_out: int) -> str:
         return "nothing"
     if not may_maintain(connection):
         return "left to autovacuum"
-    entries = connection.execute(
-        "SELECT greatest(reltuples, 0)::bigint AS entries FROM pg_class WHERE oid = to_regclass(%s)",
-        [f"recant.embedding_vector_{space_id}"],
-    ).fetchone()
-    if entries and taken_out >= REBUILD_SHARE * max(entries["entries"], 1):
+    if taken_out >= REBUILD_SHARE * _entries(connection, space_id):
         rebuild_index(connection, space_id)
         connection.execute("VACUUM (INDEX_CLEANUP ON, ANALYZE) recant.embedding")
         return "rebuild"
     connection.execute("VACUUM (INDEX_CLEANUP ON, ANALYZE) recant.embedding")
     return "vacuum"
+
+
+def _is_worth_it(connection: Connection, space_id: int, surplus: Sequence[int], least_share: float) -> bool:
+    if not surplus or len(surplus) >= least_share * _entries(connection, space_id):
+        return True
+    return int(_value(connection, "largest_surplus", {"ids": list(surplus)})) >= FLOOD
+
+
+def _entries(connection: Connection, space_id: int) -> int:
+    """Of the index, by PostgreSQL's statistics; at least one."""
+    return max(int(_value(connection, "entries", {"space_id": space_id}) or 0), 1)
 
 
 def _move(connection: Connection, how: str, space_id: int, ids: Sequence[int], between: Callable[[], None]) -> int:

@@ -14,7 +14,7 @@ from recant.search.keyword_index import Tended
 from recant.settings import Settings
 from recant.store import Database, Row, load
 from recant.upkeep.checking import QUERIES, IndexCheck, check_index
-from recant.upkeep.tending import IndexTending, may_maintain, rebuild_index, take_turn, tend_index
+from recant.upkeep.tending import LEAST_SHARE, IndexTending, may_maintain, rebuild_index, take_turn, tend_index
 
 LEAST_RECALL = 0.9
 """Below this, an index is built anew."""
@@ -64,10 +64,10 @@ class Upkeep:
         self.database = database
         self.settings = settings
 
-    def run(self, *, queries: int = QUERIES) -> UpkeepReport:
+    def run(self, *, queries: int = QUERIES, least_share: float = LEAST_SHARE) -> UpkeepReport:
         """All of it: what was left behind, the index, searches of long ago, dead rows. Raises Refused beside another."""
         aborted = self.abort_abandoned()
-        indexes = self.tend_indexes()
+        indexes = self.tend_indexes(least_share=least_share)
         keywords = self.tend_keywords()
         checks = self.check_indexes(queries=queries)
         rebuilt = self.mend_indexes(checks)
@@ -79,14 +79,17 @@ class Upkeep:
         """Aborts open operations whose lease has run out; returns their ids."""
         return OperationLog(self.database).abort_expired()
 
-    def tend_indexes(self, *, follow_up: bool = True) -> list[IndexTending]:
-        """Takes out of each space's vector index what nothing visible or open needs, and puts back what does again.
+    def tend_indexes(self, *, follow_up: bool = True, least_share: float = LEAST_SHARE) -> list[IndexTending]:
+        """Takes out of each space's vector index what nothing visible or open needs, and puts back what does again. It takes out
+        where that is `least_share` (0 to 1) of the index's entries or more, or where one operation wrote 1,000 of it.
 
         With `follow_up` VACUUM, or a new index where much has gone, forgets it for good. Raises Refused while another
-        tending is at work.
+        tending is at work, UsageError for a share that is none.
         """
+        if not 0 <= least_share <= 1:
+            raise UsageError(f"least_share {least_share}: must be from 0 to 1.")
         spaces = [int(row["space_id"]) for row in self._find_indexes()]
-        return [tend_index(self.database, space, follow_up=follow_up) for space in spaces]
+        return [tend_index(self.database, space, follow_up=follow_up, least_share=least_share) for space in spaces]
 
     def tend_keywords(self) -> list[Tended]:
         """Brings each collection's keyword index up to date: indexes what is missing, merges small segments, drops old ones."""

@@ -23,6 +23,12 @@ SELECT missing_embeddings(%(space_id)s) AS id
 -- name: surplus
 SELECT surplus_embeddings(%(space_id)s) AS id
 
+-- name: entries
+SELECT reltuples::bigint AS entries FROM pg_class WHERE oid = to_regclass('recant.embedding_vector_' || %(space_id)s::integer)
+
+-- name: largest_surplus
+SELECT vector_largest_surplus(%(ids)s::bigint[]) AS written
+
 -- name: enter_index
 SELECT enter_index(%(space_id)s, %(ids)s::bigint[]) AS moved
 

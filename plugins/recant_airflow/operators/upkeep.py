@@ -22,11 +22,21 @@ class KnowledgeBaseAbortAbandonedOperator(KnowledgeBaseOperator):
 
 
 class KnowledgeBaseTendIndexesOperator(KnowledgeBaseOperator):
-    """Takes out of each vector index what nothing seen needs, and puts back what does again. Gives `indexes`."""
+    """Takes out of each vector index what nothing seen needs, and puts back what does again. Gives `indexes`.
+
+    :param least_share: of the index's entries, from 0 to 1: less than that is left in it.
+    """
+
+    template_fields: Sequence[str] = ("least_share",)
+
+    def __init__(self, *, least_share: float = 0.1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.least_share = least_share
 
     def work(self, kb: KnowledgeBase, context: Context) -> dict[str, Any]:
         """Tends. Refused, and so failed at once, while another tending is at work."""
-        return {"indexes": [tended.to_dict() for tended in kb.upkeep.tend_indexes()]}
+        tended = kb.upkeep.tend_indexes(least_share=float(self.least_share))
+        return {"indexes": [one.to_dict() for one in tended]}
 
 
 class KnowledgeBaseTendKeywordsOperator(KnowledgeBaseOperator):

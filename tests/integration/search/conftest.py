@@ -27,9 +27,9 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     for name in ("search_index", "search_exact"):
         search = getattr(Neighbourhood, name)
 
-        def count(around: Neighbourhood, *given: Any, name: str = name, search: Any = search) -> Any:
+        def count(around: Neighbourhood, *given: Any, name: str = name, search: Any = search, **options: Any) -> Any:
             counted[name] += 1
-            return search(around, *given)
+            return search(around, *given, **options)
 
         monkeypatch.setattr(Neighbourhood, name, count)
     return counted

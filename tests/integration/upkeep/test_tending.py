@@ -11,12 +11,13 @@ import numpy as np
 import psycopg
 import pytest
 
-from recant.errors import Refused
+from recant.errors import Refused, UsageError
 from recant.search import nearest
-from recant.search.nearest import Neighbourhood, Sizes
+from recant.search.nearest import Neighbourhood
 from recant.search.scope import read_scope
+from recant.search.sizes import Sizes
 from recant.store import Database, half_vector
-from recant.upkeep import Upkeep
+from recant.upkeep import Upkeep, tending
 from recant.upkeep.tending import tend_index
 from tests.integration.search.search_library import Library, Part, sign_vector
 from tests.integration.search.test_search_histories import History, found
@@ -75,15 +76,15 @@ def test_the_same_before_and_after(full: tuple[Library, list[int]], upkeep: Upke
     assert (again.taken_out, again.put_back, again.followed_by) == (0, 0, "nothing")
 
     undone = library.control("rollback", {third: False})
-    revived = answers("search_exact")
-    assert revived != seen
+    revived = answers("search_index")
+    assert revived != seen, "what is outside is looked at beside the index"
     assert number(library, NEEDED_OUTSIDE) == 20
     (tended,) = upkeep.tend_indexes()
     assert (tended.taken_out, tended.put_back) == (20, 20)
     assert answers("search_index") == revived == exact()
 
     library.control("redo", {undone: False})
-    assert answers("search_exact") == seen
+    assert answers("search_index") == seen
     upkeep.tend_indexes()
     assert answers("search_index") == seen
 
@@ -91,8 +92,10 @@ def test_the_same_before_and_after(full: tuple[Library, list[int]], upkeep: Upke
     upkeep.tend_indexes()
     library.control("rollback", {poison: False})
     assert answers("search_index") == seen, "nothing came back that is outside: the index serves on"
-    assert [h for h in hits(library, vectors[0], as_of=1) if h] != seen[0]
-    assert counted["search_exact"] == 1, "earlier positions are compared whole"
+    counted.clear()
+    then = [hits(library, vector, as_of=2) for vector in vectors]
+    assert set(counted) == {"search_index"}
+    assert then == [hits(library, vector, as_of=2, filters={"format": "text"}) for vector in vectors] != seen
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -101,6 +104,7 @@ def test_random_histories(
 ) -> None:
     """Publishing, sessions, rollbacks and redos with tending in between: searches equal the oracle after each step."""
     monkeypatch.setattr(nearest, "TIE_MARGIN", 1)  # few candidates, so that the index is asked and believed
+    monkeypatch.setattr(nearest, "FEW_OUTSIDE", nearest.FEW_OUTSIDE * (seed % 2))
     history = History(library, seed)
     history.texts = [Part(f"text {i}", sign_vector(history.random)) for i in range(90)]
     history._publish()
@@ -108,7 +112,7 @@ def test_random_histories(
     for _ in range(120 if nightly else 25):
         history.step()
         if history.random.random() < 0.4:
-            upkeep.tend_indexes(follow_up=bool(history.random.random() < 0.3))
+            upkeep.tend_indexes(follow_up=bool(history.random.random() < 0.3), least_share=0)
             assert number(library, NEEDED_OUTSIDE) == 0
         now = len(history.oracle.published)
         chunk_ids, vector = history.chunk_ids(), sign_vector(history.random)
@@ -211,7 +215,7 @@ def test_a_writer_keeps_what_it_is_about_to_use(full: tuple[Library, list[int]],
         write(connection, "later", "0 0 1")
     assert number(library, outside, "0 0 1") == 0
     library.log.abort(operation, "never mind")
-    assert upkeep.tend_indexes(follow_up=False)[0].taken_out == 2
+    assert upkeep.tend_indexes(follow_up=False, least_share=0)[0].taken_out == 2
 
 
 def test_a_writer_that_comes_in_the_same_moment_waits(full: tuple[Library, list[int]], upkeep: Upkeep) -> None:
@@ -282,3 +286,14 @@ def test_narrowed_rollbacks_and_quarantines(full: tuple[Library, list[int]], upk
     assert hits(library, vector) == without != start
     rollback.release(Selector(operations=(second,)), who, "force")
     assert hits(library, vector) == start
+
+
+def test_little_is_left_in(full: tuple[Library, list[int]], upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third of the index goes where that is the least share or less; of one operation a crowd goes whatever its share is."""
+    kept = upkeep.tend_indexes(least_share=0.5)[0]
+    assert (kept.taken_out, kept.left_in, kept.outside, kept.followed_by) == (0, 20, 0, "nothing")
+    monkeypatch.setattr(tending, "FLOOD", 20)
+    gone = upkeep.tend_indexes(least_share=0.5)[0]
+    assert (gone.taken_out, gone.left_in, gone.outside) == (20, 0, 20)
+    with pytest.raises(UsageError, match="least_share"):
+        upkeep.tend_indexes(least_share=1.5)
