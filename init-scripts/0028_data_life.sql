@@ -330,10 +330,94 @@ LANGUAGE sql STABLE SET search_path = recant, public, pg_temp AS $$
   SELECT s.* FROM held h JOIN artifact_state s ON s.id = h.id ORDER BY s.path
 $$;
 
+-- Bringing reclaimed payloads back from an archive, for a plan that would show them again: written first, while they are marked
+-- as reclaimed and so shown to nobody, then kept, in the transaction that shows them. What comes of neither, the next reclaim frees.
+ALTER TABLE reclaim_work ADD COLUMN reviving boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN reclaim_work.reviving IS 'Its payload is being brought back from an archive.';
+
+-- As before; but for versions whose payload is being brought back.
+CREATE OR REPLACE FUNCTION fence_parts() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
+BEGIN
+  PERFORM check_fence(array_agg(DISTINCT v.operation_id), array_agg(DISTINCT v.batch_id))
+  FROM (SELECT DISTINCT version_id FROM added) a JOIN version v USING (version_id)
+  WHERE NOT (v.payload = 'reclaimed' AND EXISTS (SELECT FROM reclaim_work w WHERE w.version_id = v.version_id AND w.reviving))
+  HAVING count(*) > 0;
+  RETURN NULL;
+END $$;
+
+-- Whether a version's document was erased after it was written: its payload comes back from nowhere.
+CREATE FUNCTION was_erased(p_version bigint) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
+  SELECT EXISTS (
+    SELECT FROM version v JOIN operation o ON o.id = v.operation_id
+    JOIN operation e ON e.control AND e.kind = 'erase' AND e.position > o.position AND e.parameters ->> 'document_id' = v.record_id::text
+    WHERE v.version_id = p_version)
+$$;
+
+-- Makes room for the payloads of reclaimed versions; what is left of them on disk goes. The caller writes them in this
+-- transaction. Gives the versions that it may write.
+CREATE FUNCTION begin_revival(p_versions bigint[]) RETURNS SETOF bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
+DECLARE
+  mine bigint[];
+BEGIN
+  PERFORM pg_advisory_xact_lock(7241169, 3);
+  mine := ARRAY(SELECT v.version_id FROM version v
+                WHERE v.version_id = ANY (p_versions) AND v.payload = 'reclaimed' AND NOT was_erased(v.version_id) ORDER BY v.version_id);
+  INSERT INTO reclaim_work (version_id, reviving) SELECT x.id, true FROM unnest(mine) AS x (id)
+  ON CONFLICT (version_id) DO UPDATE SET reviving = true;
+  PERFORM delete_chunks(mine);
+  DELETE FROM document_version WHERE version_id = ANY (mine);
+  RETURN QUERY SELECT unnest(mine);
+END $$;
+
+-- Keeps the payloads that were brought back, in the transaction of the plan that needs them. Refused (RC031) where one isn't
+-- whole: another reclaim has come by. Locks: storage; the caller takes the log's afterwards.
+CREATE FUNCTION finish_revival(p_versions bigint[]) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
+DECLARE
+  kept bigint;
+BEGIN
+  PERFORM pg_advisory_xact_lock(7241169, 3);
+  PERFORM FROM reclaim_work w WHERE w.version_id = ANY (p_versions) ORDER BY w.version_id FOR UPDATE;
+  IF EXISTS (
+    SELECT FROM version v JOIN record r ON r.id = v.record_id
+    LEFT JOIN reclaim_work w ON w.version_id = v.version_id LEFT JOIN document_version d ON d.version_id = v.version_id
+    WHERE v.version_id = ANY (p_versions) AND v.payload <> 'kept' AND NOT v.tombstone
+      AND (v.payload = 'erased' OR was_erased(v.version_id) OR NOT coalesce(w.reviving, false)
+           OR (r.kind = 'document' AND d.chunk_count IS DISTINCT FROM (SELECT count(*) FROM chunk c WHERE c.version_id = v.version_id)))) THEN
+    RAISE EXCEPTION 'what was brought back from an archive was reclaimed or erased again' USING ERRCODE = 'RC031';
+  END IF;
+  UPDATE version SET payload = 'kept' WHERE version_id = ANY (p_versions) AND payload = 'reclaimed';
+  GET DIAGNOSTICS kept = ROW_COUNT;
+  DELETE FROM reclaim_work WHERE version_id = ANY (p_versions);
+  DELETE FROM keyword_purge q USING version v
+  WHERE v.version_id = ANY (p_versions) AND q.operation_id = v.operation_id AND q.record_id = v.record_id;
+  RETURN kept;
+END $$;
+
+-- The scores of what was brought back: they went with its chunks.
+CREATE FUNCTION score_revived(p_versions bigint[]) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
+DECLARE
+  changed bigint := 0;
+  one record;
+BEGIN
+  PERFORM pg_advisory_xact_lock(7241169, 22);
+  FOR one IN SELECT r.collection_id, array_agg(c.id) AS chunks
+             FROM chunk c JOIN version v ON v.version_id = c.version_id JOIN record r ON r.id = v.record_id
+             WHERE c.version_id = ANY (p_versions) GROUP BY r.collection_id LOOP
+    changed := changed + store_quality(one.collection_id, (SELECT true_position FROM quality_projection), one.chunks);
+  END LOOP;
+  RETURN changed;
+END $$;
+
 REVOKE ALL ON FUNCTION horizon_of(integer), require_answerable_of(bigint, text), retention_rules(), retention_class(jsonb), retention_horizons(bigint),
   retention_marks(jsonb), retention_report(jsonb, bigint[], bigint[]), mark_reclaimable(bigint, text),
   move_horizons(bigint, bigint, jsonb, bigint[], bigint[]), reclaim_versions(bigint, text, text, text, uuid, text, jsonb, jsonb, text),
-  preview_reclaim(bigint), expired_documents(integer), block_expired(bigint), replace_artifacts() FROM PUBLIC;
+  preview_reclaim(bigint), expired_documents(integer), block_expired(bigint), replace_artifacts(),
+  was_erased(bigint), begin_revival(bigint[]), finish_revival(bigint[]), score_revived(bigint[]) FROM PUBLIC;
 GRANT SELECT ON retention_rule, collection_horizon TO recant_reader, recant_writer;
 GRANT INSERT ON retention_rule TO recant_writer;
 GRANT EXECUTE ON FUNCTION horizon_of(integer), require_answerable_of(bigint, text), retention_rules(), retention_class(jsonb),
@@ -341,6 +425,7 @@ GRANT EXECUTE ON FUNCTION horizon_of(integer), require_answerable_of(bigint, tex
 GRANT EXECUTE ON FUNCTION horizon_of(integer), expired_documents(integer) TO recant_writer;
 GRANT EXECUTE ON FUNCTION reclaim_versions(bigint, text, text, text, uuid, text, jsonb, jsonb, text), preview_reclaim(bigint)
   TO recant_coordinator, recant_reclaimer;
-GRANT EXECUTE ON FUNCTION block_expired(bigint) TO recant_coordinator;
+GRANT EXECUTE ON FUNCTION was_erased(bigint) TO recant_reader;
+GRANT EXECUTE ON FUNCTION block_expired(bigint), begin_revival(bigint[]), finish_revival(bigint[]), score_revived(bigint[]) TO recant_coordinator;
 
 RESET ROLE;

@@ -96,9 +96,10 @@ class KnowledgeBase:
     @cached_property
     def rollbacks(self) -> Rollback:
         """Rolling back in steps, as DAGs do."""
+        from recant.archive import ArchivedPayloads
         from recant.rollback import Rollback
 
-        return Rollback(self.database, self.settings)
+        return Rollback(self.database, self.settings, ArchivedPayloads(self.database))
 
     @cached_property
     def artifacts(self) -> Artifacts:

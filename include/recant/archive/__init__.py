@@ -8,6 +8,7 @@ from recant.archive.compression import METHODS
 from recant.archive.query import query_archive, search_archive
 from recant.archive.reader import ArchiveFile, open_archive
 from recant.archive.restoring import Restoration
+from recant.archive.reviving import ArchivedPayloads
 from recant.archive.scope import HOLDS, Scope
 from recant.archive.verification import ArchiveReport, Damage, verify_archive
 
@@ -17,6 +18,7 @@ __all__ = [
     "ArchiveFile",
     "ArchiveMade",
     "ArchiveReport",
+    "ArchivedPayloads",
     "Archives",
     "Damage",
     "Restoration",

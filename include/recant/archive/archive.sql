@@ -161,6 +161,28 @@ ORDER BY 1, 2, 3, 4, 5
 SELECT EXISTS (SELECT FROM artifact a JOIN operation o ON o.id = a.operation_id
                WHERE a.sha256 = %(sha256)s AND a.kind = 'archive' AND o.life = 'published') AS made_here
 
+-- name: archives_of_versions
+-- Archives that stand and may hold these versions, the last made first, each with those that it may hold.
+SELECT a.id AS artifact_id, a.path, a.operation_id, encode(a.sha256, 'hex') AS sha256, c.name AS collection, array_agg(v.version_id) AS versions,
+       s.digest AS space_digest
+FROM artifact a JOIN operation w ON w.id = a.operation_id AND w.life = 'published'
+JOIN collection c ON c.id = a.collection_id JOIN embedding_space s ON s.id = c.space_id
+JOIN record r ON r.collection_id = a.collection_id JOIN version v ON v.record_id = r.id
+JOIN operation o ON o.id = v.operation_id AND o.position BETWEEN a.first_position AND a.position
+WHERE v.version_id = ANY (%(versions)s::bigint[]) AND a.kind = 'archive' AND a.removed_at IS NULL AND NOT a.replaced
+GROUP BY a.id, a.path, a.operation_id, a.sha256, a.read_position, c.name, s.digest ORDER BY a.read_position DESC, a.id DESC
+
+-- name: holds_reclaimed
+-- Whether a history may hold payloads that were reclaimed after it was made.
+SELECT EXISTS (
+  SELECT FROM artifact a JOIN horizon h ON true JOIN operation k ON k.id = h.operation_id AND k.position > a.read_position
+  JOIN record r ON r.collection_id = a.collection_id JOIN version v ON v.record_id = r.id AND v.payload = 'reclaimed'
+  JOIN operation o ON o.id = v.operation_id AND o.position BETWEEN a.first_position AND a.position
+  WHERE a.id = %(artifact_id)s AND a.scope ->> 'holds' = 'history') AS holds
+
+-- name: begin_revival
+SELECT begin_revival AS version_id FROM begin_revival(%(versions)s::bigint[])
+
 -- name: ensure_collection
 SELECT collection_id, space_id FROM ensure_collection(%(name)s, %(model)s, %(digest)s, %(dimensions)s, %(trusted)s)
 

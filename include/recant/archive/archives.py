@@ -149,13 +149,25 @@ class Archives:
         self, attribution: Attribution, *, artifacts: Sequence[int] | None = None, states: Sequence[str] = REWRITABLE,
         collection: str | None = None,
     ) -> list[ArchiveMade]:  # fmt: skip
-        """Writes archives again as they were asked for: these, or all in these states. Raises as `create` does."""
+        """Writes archives again as they were asked for: these, or all in these states. Raises as `create` does.
+
+        A history that holds what has been reclaimed since would lose it, and rollbacks may need it: it is left as it is
+        (named by its id: Refused), unless something that it holds was erased.
+        """
         found = (
             self.find(states=states, collection=collection)
             if artifacts is None
             else [self._archive(number) for number in artifacts]
         )
-        return [self._again(artifact, attribution) for artifact in reversed(found)]
+        kept = {
+            artifact.artifact_id for artifact in found if artifact.state != "erased" and self._holds_reclaimed(artifact)
+        }
+        if kept and artifacts is not None:
+            raise Refused(
+                f"Archive {min(kept)} holds what has been reclaimed since: written again, it would be lost. Make another, "
+                "at another path."
+            )
+        return [self._again(artifact, attribution) for artifact in reversed(found) if artifact.artifact_id not in kept]
 
     def remove(self, artifact_id: int, *, by: str, force: bool = False) -> Artifact:
         """Deletes an archive's file and says so in the catalogue.
@@ -178,6 +190,12 @@ class Archives:
     def catalogued(self, path: Path) -> Artifact | None:
         """The archive that was last made at a path here."""
         return next(iter(self.artifacts.find(kind="archive", path=path)), None)
+
+    def _holds_reclaimed(self, artifact: Artifact) -> bool:
+        """Whether it may hold what the database no longer does."""
+        with self.database.transaction() as connection:
+            row = connection.execute(_SQL["holds_reclaimed"], {"artifact_id": artifact.artifact_id}).fetchone()
+        return bool(row and row["holds"])
 
     def _archive(self, artifact_id: int) -> Artifact:
         found = self.artifacts.get(artifact_id)

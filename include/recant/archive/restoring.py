@@ -6,7 +6,7 @@ space of their own, unless somebody vouches for them: a false vector under a tru
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -131,7 +131,7 @@ class _Restoring:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 ids = self._embeddings([chunk["vector"] for document in new for chunk in document.chunks])
-                rows = [_row(self.file, document, ids, heads.get(document.source)) for document in new]
+                rows = [document_row(self.file, document, ids, heads.get(document.source)) for document in new]
                 with self.database.transaction() as connection:
                     if rows and self.corpus.append(connection, batch, rows):
                         raise ArchiveDamaged(f"{self.file.path} has two versions of a document that were both seen.")
@@ -154,17 +154,9 @@ class _Restoring:
 
     def _embeddings(self, rows: Sequence[int]) -> dict[int, int]:
         """Ids of embeddings by vector row of the file; what the space lacks is added to it."""
-        distinct = np.unique(np.asarray(rows, np.int64))
-        read = self.file.gather("vectors", "text_hash", distinct)
-        hashes = {int(row): text_hash.tobytes() for row, text_hash in zip(distinct, read, strict=True)}
-        ids = self.embeddings.known(sorted(set(hashes.values())))
-        missing = np.asarray([row for row, text_hash in hashes.items() if text_hash not in ids], np.int64)
-        if len(missing):
-            self._require_vectors(len(missing))
-            vectors = _unit_vectors(self.file, missing)
-            ids |= self.embeddings.add({hashes[int(row)]: vector for row, vector in zip(missing, vectors, strict=True)})
-            self.counts["vectors"] += len(missing)
-        return {row: ids[text_hash] for row, text_hash in hashes.items()}
+        ids, added = embedding_ids(self.file, self.embeddings, rows, self._require_vectors)
+        self.counts["vectors"] += added
+        return ids
 
     def _require_vectors(self, missing: int) -> None:
         if not self.target.takes_vectors:
@@ -202,7 +194,24 @@ class _Restoring:
             self.counts["watermarks"] += 1
 
 
-def _unit_vectors(file: ArchiveFile, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def embedding_ids(
+    file: ArchiveFile, embeddings: Embeddings, rows: Sequence[int], before_adding: Callable[[int], None] = lambda _: None
+) -> tuple[dict[int, int], int]:  # fmt: skip
+    """Ids of embeddings by vector row of a file, and how many were added to the space, because it lacked them."""
+    distinct = np.unique(np.asarray(rows, np.int64))
+    read = file.gather("vectors", "text_hash", distinct)
+    hashes = {int(row): text_hash.tobytes() for row, text_hash in zip(distinct, read, strict=True)}
+    ids = embeddings.known(sorted(set(hashes.values())))
+    missing = np.asarray([row for row, text_hash in hashes.items() if text_hash not in ids], np.int64)
+    if len(missing):
+        before_adding(len(missing))
+        vectors = unit_vectors(file, missing)
+        ids |= embeddings.add({hashes[int(row)]: vector for row, vector in zip(missing, vectors, strict=True)})
+    return {row: ids[text_hash] for row, text_hash in hashes.items()}, len(missing)
+
+
+def unit_vectors(file: ArchiveFile, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Vectors of a file, by row. Raises ArchiveDamaged for what is no unit vector."""
     found = file.gather("vectors", "vector", rows).astype(np.float32)
     lengths = np.linalg.norm(found, axis=1)
     if not np.all((lengths > 0.9) & (lengths < 1.1)):
@@ -210,7 +219,10 @@ def _unit_vectors(file: ArchiveFile, rows: NDArray[np.int64]) -> NDArray[np.floa
     return found
 
 
-def _row(file: ArchiveFile, document: ArchivedDocument, ids: Mapping[int, int], head: Head | None) -> DocumentRow:
+def document_row(
+    file: ArchiveFile, document: ArchivedDocument, ids: Mapping[int, int], head: Head | None
+) -> DocumentRow:
+    """A version as it is appended, over a head. `ids`: embeddings by vector row of the file."""
     columns = document.columns
     return DocumentRow(
         source=document.source,

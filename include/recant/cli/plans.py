@@ -48,6 +48,10 @@ def show_plan(output: Output, plan: Mapping[str, Any]) -> None:
     rows.append(["selected, but kept", _targets(plan, "kept")])
     rows.append(["may have been built on it", _doubt(plan)])
     rows.append(["blocks", _blocked(plan.get("block"))])
+    rows += [
+        [f"brought back from {source['path']}", f"{len(source['versions']):,} versions, {source['chunks']:,} chunks"]
+        for source in plan.get("revival", {}).get("sources", ())
+    ]
     output.table(["", f"plan {plan['plan_id']}"], [row for row in rows if row[1]])
 
 

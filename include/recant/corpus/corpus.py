@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -116,6 +116,17 @@ class Corpus:
         self._copy_chunks(connection, added)
         return {d.source for d in documents if records[d.source] not in versions}
 
+    def put_back(
+        self, connection: Connection, collection_id: int, versions: Mapping[int, DocumentRow], numbers: Mapping[int, Sequence[int]]
+    ) -> None:  # fmt: skip
+        """The payloads of versions whose payload is gone, by version id, with the ids that their chunks had.
+
+        Only between `begin_revival` and the end of its transaction.
+        """
+        origins = self._records(connection, collection_id, "watermark", {d.origin for d in versions.values()})
+        self._copy_documents(connection, list(versions.items()), origins)
+        self._copy_chunks(connection, list(versions.items()), numbers)
+
     def affirm(self, connection: Connection, target: BatchTarget, heads: Iterable[Head]) -> None:
         """Records that the operation left these documents alone because their content was there already."""
         self._depend(connection, target, "affirmed", heads)
@@ -198,12 +209,15 @@ class Corpus:
                 row: tuple[Any, ...] = (version_id, origins[d.origin], d.title, d.format, d.source_hash, d.fingerprint)
                 copy.write_row((*row, len(d.chunks), tokens, json_parameter(dict(d.attributes))))
 
-    def _copy_chunks(self, connection: Connection, added: Sequence[tuple[int, DocumentRow]]) -> None:
+    def _copy_chunks(
+        self, connection: Connection, added: Sequence[tuple[int, DocumentRow]], numbers: Mapping[int, Sequence[int]] | None = None
+    ) -> None:  # fmt: skip
         """Arrays and JSON as text made here: seven times faster than the driver's adaptation, value by value."""
-        with connection.cursor().copy(_SQL["copy_chunks"]) as copy:
+        with connection.cursor().copy(_SQL["copy_chunks" if numbers is None else "copy_numbered_chunks"]) as copy:
             for version_id, document in added:
-                for c in document.chunks:
+                for place, c in enumerate(document.chunks):
                     row = (
+                        *(() if numbers is None else (numbers[version_id][place],)),
                         version_id,
                         c.embedding_id,
                         c.index,

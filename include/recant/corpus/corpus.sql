@@ -60,6 +60,9 @@ COPY document_version (version_id, origin_record_id, title, format, source_hash,
 -- name: copy_chunks
 COPY chunk (version_id, embedding_id, index, token_count, chunk_type, parent_headers, text, attributes) FROM STDIN
 
+-- name: copy_numbered_chunks
+COPY chunk (id, version_id, embedding_id, index, token_count, chunk_type, parent_headers, text, attributes) FROM STDIN
+
 -- name: copy_dependencies
 COPY dependency (operation_id, batch_id, input_operation_id, input_version_id, class) FROM STDIN
 

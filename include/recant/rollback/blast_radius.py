@@ -115,6 +115,11 @@ def changes(connection: Connection, flipped: Flips) -> Changes:
     }
     connection.execute(_SQL["fill_imagined_records"], pairs)
     connection.execute(_SQL["changed_heads"].format(seen_then=_SQL["seen_then"]))
+    return summarised(connection)
+
+
+def summarised(connection: Connection) -> Changes:
+    """Of the heads that `changes` has worked out in this transaction."""
     kinds = connection.execute(_SQL["summarise_changes"]).fetchall()
     chunks = connection.execute(_SQL["count_chunks_of_changes"]).fetchone() or {}
     sample = connection.execute(_SQL["sample_changes"], {"limit": SAMPLE}).fetchall()

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from recant.errors import UsageError
+from recant.rollback.revival import NO_REVIVAL, Revival
 from recant.rollback.targets import RecordOf
 from recant.store import Row
 
@@ -78,6 +79,8 @@ class Plan:
     message: str = field(default="")
     block: dict[str, Any] | None = None
     """What is not wanted again, once it is applied: numbers of `contents` and `sources`, `first_sources`. None: no block."""
+    revival: Revival = NO_REVIVAL
+    """What was reclaimed and is brought back from archives before the plan is applied."""
 
     @property
     def records(self) -> dict[str, int]:
@@ -109,13 +112,14 @@ class Plan:
             out[name] = list(getattr(self, name))
         for name in _RECORDS:
             out[name] = [record.to_dict() for record in getattr(self, name)]
-        return out | self.blast_radius | {"position": self.position}
+        return out | self.blast_radius | {"position": self.position, "revival": self.revival.to_dict()}
 
     def report(self) -> dict[str, Any]:
         """What is stored beside the columns of rollback_plan."""
         lists = {name: list(getattr(self, name)) for name in _LISTS}
         records = {name: [record.to_dict() for record in getattr(self, name)] for name in _RECORDS}
         reads = {"include_possible": self.include_possible, "possible_hops": self.possible_hops, "block": self.block}
+        reads["revival"] = self.revival.to_dict()
         return {"blast_radius": self.blast_radius, "message": self.message} | lists | records | reads
 
 
@@ -131,6 +135,7 @@ def stored_plan(row: Row) -> Plan:
         "include_possible": report.get("include_possible", False),
         "possible_hops": report.get("possible_hops", 1),
         "block": report.get("block"),
+        "revival": Revival.from_dict(report.get("revival")),
     }
     return Plan(**row)
 

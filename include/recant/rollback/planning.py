@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from shlex import quote
 from typing import Any
 
 from recant.artifacts import Artifact, holding
-from recant.errors import HasDependents, InputWithdrawn, PastHorizon, UsageError, WriteConflict
+from recant.artifacts.payloads import NoPayloads, Payloads
+from recant.errors import HasDependents, InputWithdrawn, UsageError, WriteConflict
 from recant.oplog import Selector
 from recant.oplog.identifiers import new_run_id
 from recant.rollback.blast_radius import BlastRadius, Changes, affected, changes, datasets
 from recant.rollback.decisions import DECISIONS, Verdicts, cascade, log_position
 from recant.rollback.plan import DECIDED, POLICIES, Plan
 from recant.rollback.possible import NAMED_ONLY, Reads
+from recant.rollback.revival import find_revival, with_revived
 from recant.rollback.targets import Dependent, Flips
 from recant.store import Connection, load, numbers_text
 
 _SQL = load(__package__, "rollback.sql")
 _SEEN_THEN = _SQL["seen_then"]
+NO_PAYLOADS = NoPayloads()
 
 
 def work_out(
-    connection: Connection, kind: str, selector: Mapping[str, Any], policy: str, agent: str, reads: Reads = NAMED_ONLY
-) -> Plan:
+    connection: Connection, kind: str, selector: Mapping[str, Any], policy: str, agent: str, reads: Reads = NAMED_ONLY,
+    *, payloads: Payloads = NO_PAYLOADS,
+) -> Plan:  # fmt: skip
     """Today's answer. Raises HasDependents, WriteConflict, InputWithdrawn, PastHorizon, UnknownOperation, UsageError."""
     if policy not in POLICIES:
         raise UsageError(f"policy {policy!r}: must be one of {', '.join(POLICIES)}")
@@ -34,7 +37,8 @@ def work_out(
         raise _has_dependents(blast_radius(connection, Selector.from_dict(selector), reads), verdicts.dependents)
     flipped = flips(connection, verdicts)
     change = changes(connection, flipped)
-    _check_payloads(connection)
+    revival = find_revival(connection, payloads)
+    change = with_revived(connection, change, revival)
     if policy != "force" and kind != "restore":
         _check_revivals(connection, flipped)
     radius = _radius_of(connection, position, verdicts, change)
@@ -53,6 +57,7 @@ def work_out(
         include_possible=reads.include,
         possible_hops=reads.hops,
         message="" if verdicts.operations[0] or verdicts.records[0] else _why_empty(kind, verdicts),
+        revival=revival,
     )
 
 
@@ -104,33 +109,6 @@ def _radius_of(connection: Connection, position: int, verdicts: Verdicts, change
 def _artifact(artifact: Artifact) -> dict[str, Any]:
     names = ("artifact_id", "kind", "path", "format", "position", "collection", "state", "operation_id")
     return {name: getattr(artifact, name) for name in names}
-
-
-def _check_payloads(connection: Connection) -> None:
-    """Nothing is promised that can't be shown again."""
-    rows = connection.execute(_SQL["reclaimed_revivals"]).fetchall()
-    if rows:
-        first = rows[0]
-        archived = _archived(connection, [row["after_operation"] for row in rows])
-        instead = (
-            f"restore it from an archive instead: `{archived[0]['restore']}`" if archived else "ingest it anew instead"
-        )
-        raise PastHorizon(
-            f"{first['kind']} {first['key']} would be seen again as operation {first['after_operation']} wrote it, but its "
-            f"text was reclaimed{f', as that of {len(rows) - 1} others' if len(rows) > 1 else ''}. Nothing was changed; "
-            f"{instead}.",
-            records=[dict(row) for row in rows],
-            archives=archived,
-        )
-
-
-def _archived(connection: Connection, operations: Sequence[int]) -> list[dict[str, Any]]:
-    """Where what these operations wrote was archived before it was reclaimed, and how it is restored from there."""
-    found = connection.execute(_SQL["archived_histories"], {"operations": numbers_text(operations)})
-    return [
-        {**row, "restore": f"recant archive restore {quote(row['path'])} --operation {row['operation_id']}"}
-        for row in found
-    ]
 
 
 def _check_revivals(connection: Connection, flipped: Flips) -> None:

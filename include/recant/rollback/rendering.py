@@ -48,12 +48,20 @@ def plan_markdown(plan: Mapping[str, Any], message: str | None = None, *, moved:
         effects(plan),
         _untouched(plan),
         _blocked(plan.get("block")),
+        _brought_back(plan.get("revival")),
         operations_table(plan["operations"]),
         possible_table(plan["operations"], counted=plan["include_possible"]),
         _changed_records(plan["sample"]),
         _applying(plan),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _brought_back(revival: Mapping[str, Any] | None) -> str:
+    """What comes out of archives, where something does."""
+    sources = (revival or {}).get("sources", ())
+    files = [f"{len(source['versions'])} from {code(source['path'])}" for source in sources]
+    return f"Brought back from archives, as it was reclaimed: {_listed(files)}." if files else ""
 
 
 def dependents_markdown(message: str, details: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from recant.artifacts.payloads import Payloads
 from recant.blocks import block_withdrawn, would_block
 from recant.errors import PlanStale, Refused, UnknownOperation
 from recant.lineage import collection_dataset
@@ -16,7 +17,7 @@ from recant.oplog.identifiers import new_run_id
 from recant.rollback.blast_radius import BlastRadius
 from recant.rollback.certificate import Certificate, certify
 from recant.rollback.plan import Plan
-from recant.rollback.planning import blast_radius, work_out
+from recant.rollback.planning import NO_PAYLOADS, blast_radius, work_out
 from recant.rollback.plans import Plans
 from recant.rollback.possible import NAMED_ONLY, Reads
 from recant.rollback.targets import RecordOf
@@ -58,9 +59,11 @@ class RollbackReport:
 class Rollback:
     """The rollback coordinator of one database."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, payloads: Payloads = NO_PAYLOADS) -> None:
+        """`payloads` brings back what was reclaimed and would be seen again; without, such plans are refused."""
         self.database = database
         self.settings = settings
+        self.payloads = payloads
 
     @cached_property
     def plans(self) -> Plans:
@@ -121,14 +124,17 @@ class Rollback:
 
         Under the log's lock the plan is worked out again if anything moved since; raises PlanStale, with nothing
         changed, when its answer is another, and PlanClosed when it was aborted or has expired. Applying what is
-        withdrawn already changes nothing and says so.
+        withdrawn already changes nothing and says so. What was reclaimed and would be seen again is brought back before.
         """
+        self._bring_back(plan if isinstance(plan, str) else plan.plan_id)
         with self.database.transaction() as connection:
             plan = self.plans.hold(connection, plan if isinstance(plan, str) else plan.plan_id)
             if plan.applied_as is not None:
                 return RollbackReport(plan, False, _applied_before(plan), plan.applied_as)
             if plan.is_empty:
                 return RollbackReport(plan, False, plan.message or "There is nothing to take back.")
+            if plan.revival.versions:
+                connection.execute(_SQL["finish_revival"], {"versions": plan.revival.versions})
             self._require_fresh(connection, plan)
             row = connection.execute(_SQL["apply_verdicts"], self._verdicts(plan, attribution)).fetchone()
             assert row is not None, "apply_verdicts answers with one row"
@@ -136,6 +142,9 @@ class Rollback:
                 block_withdrawn(connection, row["control_id"])
             self.plans.close(connection, plan.plan_id, row["control_id"])
         refresh_projections(self.database)
+        if plan.revival.sources:
+            with self.database.transaction() as connection:
+                connection.execute(_SQL["score_revived"], {"versions": plan.revival.versions})
         message = f"Operation {row['control_id']}, position {row['position']}: {_done(plan)}."
         return RollbackReport(self.plans.get(plan.plan_id), True, message, row["control_id"], row["position"])
 
@@ -218,11 +227,20 @@ class Rollback:
         block: bool = False,
     ) -> Plan:
         with self.database.transaction() as connection:
-            plan = work_out(connection, kind, selector, policy, agent, reads)
+            plan = work_out(connection, kind, selector, policy, agent, reads, payloads=self.payloads)
             if block:
                 records = [record.target for record in plan.withdraw_records]
                 plan = replace(plan, block=would_block(connection, plan.withdraw, records))
             return self.plans.store(connection, plan)
+
+    def _bring_back(self, plan_id: str) -> None:
+        """What a plan that is going to be applied needs of archives; it is seen when the plan is."""
+        plan = self.plans.get(plan_id)
+        if plan.applied_as is None and plan.state in ("open", "approved"):
+            self.payloads.bring_back(plan.revival.sources)
+            if plan.revival.bare:
+                with self.database.transaction() as connection:
+                    connection.execute(_SQL["begin_bare_revival"], {"versions": list(plan.revival.bare)})
 
     def _require_fresh(self, connection: Connection, plan: Plan) -> None:
         locked = connection.execute(_SQL["lock_log"]).fetchone()

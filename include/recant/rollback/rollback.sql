@@ -169,17 +169,26 @@ FROM (
 JOIN record r ON r.id = x.record_id
 
 -- name: reclaimed_revivals
-SELECT kind, key, after_operation FROM changed_head WHERE after_payload = 'reclaimed' ORDER BY kind, key LIMIT 20
+-- What would be seen again and has no payload. `bare`: it needs none.
+SELECT c.kind, c.key, c.after_operation, c.after_version AS version_id, o.position, k.name AS collection, v.content_hash,
+       v.tombstone OR c.kind IN ('quality_policy', 'quality_pin', 'retention_rule') AS bare, was_erased(v.version_id) AS erased
+FROM changed_head c JOIN version v ON v.version_id = c.after_version JOIN operation o ON o.id = c.after_operation
+JOIN record r ON r.id = c.record_id JOIN collection k ON k.id = r.collection_id
+WHERE c.after_payload = 'reclaimed' ORDER BY c.kind, c.key
 
--- name: archived_histories
--- Archives of a history that these operations are in, made before the last reclaim.
-SELECT a.path, o.id AS operation_id
-FROM artifact_state a JOIN operation o ON o.position BETWEEN a.first_position AND a.position
-JOIN collection c ON c.id = o.collection_id AND c.name = a.collection
-WHERE o.id = ANY (%(operations)s::bigint[]) AND a.kind = 'archive' AND a.scope ->> 'holds' = 'history'
-  AND a.state NOT IN ('removed', 'replaced')
-  AND a.read_position < (SELECT k.position FROM horizon h JOIN operation k ON k.id = h.operation_id)
-ORDER BY o.id, a.read_position DESC, a.path LIMIT 20
+-- name: imagine_revived
+-- They come back with their payload.
+UPDATE changed_head c SET after_payload = 'kept', absent_after = v.tombstone
+FROM version v WHERE v.version_id = c.after_version AND c.after_version = ANY (%(versions)s::bigint[])
+
+-- name: finish_revival
+SELECT finish_revival(%(versions)s::bigint[]) AS kept
+
+-- name: begin_bare_revival
+SELECT count(*) AS begun FROM begin_revival(%(versions)s::bigint[])
+
+-- name: score_revived
+SELECT score_revived(%(versions)s::bigint[]) AS changed
 
 -- name: summarise_changes
 -- withdrawn: seen now and no longer afterwards; revived: what is seen again, that isn't seen now.

@@ -27,6 +27,7 @@ _BY_CODE: dict[str, type[errors.RecantError]] = {
     "RC010": errors.LimitExceeded,
     "RC020": errors.PastHorizon,
     "RC030": errors.PlanClosed,
+    "RC031": errors.PlanStale,
 }
 
 

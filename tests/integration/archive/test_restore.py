@@ -8,7 +8,7 @@ import pytest
 
 from recant import Selector
 from recant.archive import open_archive
-from recant.errors import ArchiveDamaged, ConfigurationError, EmbeddingGone, PastHorizon, Refused, WriteConflict
+from recant.errors import ArchiveDamaged, ConfigurationError, EmbeddingGone, Refused, WriteConflict
 from recant.oplog import OperationLog
 from tests.integration.archive.conftest import WHO, searched, take_back, write_rich
 from tests.integration.library import Library, TinyModel
@@ -214,20 +214,3 @@ def test_a_long_one_keeps_its_lease(kb, told: Library, path: Path, monkeypatch):
     made = kb.archives.create(path, WHO)
     report = kb.archives.restore(path, WHO, collection="copy")
     assert set(extended) == {made.operation_id, report.operation_id}
-
-
-def test_a_plan_that_needs_what_was_reclaimed_names_the_archive(kb, library: Library, tmp_path: Path):
-    """A rollback would show a version whose text is gone: refused, with the command that takes it from the archive."""
-    first = library.publish({"a": "one"})
-    second = library.publish({"a": "two"})
-    kb.archives.create(tmp_path / "old.h5", WHO, holds="history")
-    kb.storage.reclaim(WHO, horizon=2)
-    kb.archives.create(tmp_path / "late.h5", WHO, holds="history")
-    with pytest.raises(PastHorizon) as refused:
-        take_back(library, second)
-    command = f"recant archive restore {tmp_path / 'old.h5'} --operation {first}"
-    assert command in str(refused.value)
-    (named,) = refused.value.details["archives"]
-    assert named == {"path": str(tmp_path / "old.h5"), "operation_id": first, "restore": command}
-    kb.archives.restore(tmp_path / "old.h5", WHO, operations=[first])
-    assert library.view() == {"a": "one"}
