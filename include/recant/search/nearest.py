@@ -46,7 +46,7 @@ def candidate_count(limit: int, *, has_quality: bool) -> int:
     """How many to fetch for the best `limit`: more, so that ties and quality can be settled among them; with quality a power
     of two, so that few plans are kept.
     """
-    return 1 << (4 * limit + 49).bit_length() if has_quality else limit + TIE_MARGIN
+    return 1 << (2 * limit + 11).bit_length() if has_quality else limit + TIE_MARGIN
 
 
 def is_full(found: list[Row], candidates: int) -> bool:

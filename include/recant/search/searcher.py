@@ -193,8 +193,10 @@ def _best(around: Neighbourhood, vector: Any, limit: int) -> list[tuple[float, R
     """Ranked by score among the nearest; where quality could lift one from beyond, more are fetched until it can't."""
     if not around.scope.has_quality:
         return rank(around.nearest(vector, candidate_count(limit, has_quality=False), limit), limit, by_quality=False)
-    count = candidate_count(limit, has_quality=True)
+    least, collection = candidate_count(limit, has_quality=True), around.scope.collection_id
+    doublings = around.sizes.doubled(collection)
     while True:
+        count = min(least << doublings, MAX_CANDIDATES)
         found = around.nearest(vector, count, limit, by_score=True)
         ranked = rank(found, limit)
         if (
@@ -202,8 +204,9 @@ def _best(around: Neighbourhood, vector: Any, limit: int) -> list[tuple[float, R
             or count >= MAX_CANDIDATES
             or is_settled(ranked, found[0]["furthest"], limit, around.scope.highest_quality)
         ):
+            around.sizes.note_doubled(collection, doublings)
             return ranked
-        count = min(4 * count, MAX_CANDIDATES)
+        doublings += 1
 
 
 def _check(limit: int) -> None:

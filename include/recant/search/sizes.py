@@ -13,7 +13,7 @@ from typing import Any
 
 EF_SEARCH = 200
 MAX_EF_SEARCH = 1_000
-STEPS_AT_ONCE = 1.5
+STEPS_AT_ONCE = 1.2
 """`ef_search` for each step: the index gives that many at once, and what it gives later is less well found."""
 NEAR_STEPS, PER_STEP = 175, 4
 """So many steps to the first dozen are found with the least `ef_search`; for each one more it rises by so much. With a
@@ -23,6 +23,7 @@ TOLERANCE = 1.5
 """How much more closely the index must be looked at before it is asked again."""
 FORGETTING = 0.1
 """How much of what is remembered each search makes anew, where it took fewer steps than those before."""
+TRY_FEWER_AFTER = 32
 REMEMBERED_FILTERS = 1_000
 RECOUNT_AFTER = 100
 """Positions for which a count of a filter's matches is taken as good; it says which road is quicker, not what is found."""
@@ -43,6 +44,11 @@ class Sizes:
     thinness: OrderedDict[tuple[int, str], float] = field(default_factory=OrderedDict)
     """By collection and filter: steps along the index a candidate, as the more difficult of the searches found it."""
 
+    doublings: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """By collection: how many times the least number of candidates was doubled until no other could be among the best by quality,
+    and for how many searches that was enough at once.
+    """
+
     def reaches(self, collection: int, filters: str, position: int, wanted: int) -> bool | None:
         """Whether a filter leaves `wanted` chunks; None where that isn't known, or was counted too long ago."""
         counted_at, limit, matches = self.matches.get((collection, filters), (-RECOUNT_AFTER, 0, 0))
@@ -54,6 +60,18 @@ class Sizes:
         """Forgets the oldest where it knows enough."""
         self.matches[collection, filters] = (position, limit, matches)
         _forget_oldest(self.matches)
+
+    def doubled(self, collection: int) -> int:
+        """How many times to double the least number of candidates, to begin with."""
+        return self.doublings.get(collection, (0, 0))[0]
+
+    def note_doubled(self, collection: int, doublings: int) -> None:
+        """So many it took. Now and then fewer are tried: the ranking says itself when they don't do."""
+        known, at_once = self.doublings.get(collection, (0, 0))
+        if doublings != known:
+            self.doublings[collection] = (doublings, 0)
+        elif known:
+            self.doublings[collection] = (known - 1, 0) if at_once + 1 >= TRY_FEWER_AFTER else (known, at_once + 1)
 
     def closeness(self, filtered_by: tuple[int, str], candidates: int) -> int:
         """`ef_search` to begin with."""
