@@ -31,6 +31,9 @@ SAMPLE_CHARACTERS = 4_000
 """How much of a document is read to tell its language."""
 LEAST_EVIDENCE = 3
 _HASH_BITS = 62
+_ASCII_WORDS = bytes(
+    ord(" ") if TOKEN.fullmatch(chr(code)) is None and chr(code) != "." else code for code in range(128)
+).ljust(256)
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]+|\d+|[^\W\dA-Z_]+")
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
 _PHRASE_PART = re.compile(f"{_UNSPACED.pattern[:-1]}|[^{_UNSPACED.pattern[1:-2]}]+")
@@ -162,9 +165,20 @@ def terms_by_token(language: str) -> Mapping[str, tuple[Hash, ...]]:
     return _memo(language)
 
 
+def tokens(text: str) -> list[str]:
+    """What TOKEN finds, three times as fast where all is ASCII: cut at what is neither letter, digit, _ nor dot."""
+    if not text.isascii():
+        return TOKEN.findall(text)
+    pieces = text.encode().translate(_ASCII_WORDS).decode()
+    found = pieces.replace(". ", " ").split()
+    if "." not in pieces:
+        return found
+    return list(chain.from_iterable([token] if "." not in token else TOKEN.findall(token) for token in found))
+
+
 def terms(text: str, language: str) -> list[Hash]:
     """The terms of a text, in order, each as often as it occurs."""
-    return list(chain.from_iterable(map(_memo(language).__getitem__, TOKEN.findall(text))))
+    return list(chain.from_iterable(map(_memo(language).__getitem__, tokens(text))))
 
 
 def language_of(texts: Iterable[str]) -> str:

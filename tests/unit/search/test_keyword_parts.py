@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from recant.search import segments
 from recant.search.corrections import corrections, slips
 from recant.search.fusion import Fusion
-from recant.search.highlights import MAX_SPANS, Wanted, highlights
-from recant.search.keyword_view import Cache
+from recant.search.highlights import MAX_SPANS, highlights
+from recant.search.keyword_reader import Cache
 from recant.search.query import MAX_WORDS, parse
 from recant.search.segments import Header, Passage, build, by_key, merge, postings, read_terms, tokenise
 from recant.search.tokens import (
@@ -198,11 +198,11 @@ def test_fusion_by_scores_and_by_ranks() -> None:
 
 def test_highlights_are_bounded() -> None:
     """Many words of one text, or none."""
-    assert highlights("fig " * 500, Wanted(frozenset(terms("figs", "english")), "english"))[-1] == (
+    assert highlights("fig " * 500, frozenset(terms("figs", "english")), "english")[-1] == (
         4 * MAX_SPANS - 4,
         4 * MAX_SPANS - 1,
     )
-    assert highlights("fig", Wanted(frozenset(), "english")) == ()
+    assert highlights("fig", frozenset(), "english") == ()
 
 
 def test_long_tokens_are_not_remembered() -> None:
