@@ -18,7 +18,7 @@ def shelf(random: np.random.Generator, sizes: list[int], shares: list[float], hi
     for number, size in enumerate(sizes):
         lengths = random.integers(0, 30, size).astype(np.uint32)
         header = Header(
-            np.full(size, number), np.arange(size), np.arange(size + 1), np.zeros(size, np.int64), lengths, ("x",)
+            np.full(size, number), np.arange(size) * 10 + number, np.arange(size + 1), np.zeros(size, np.int64), lengths, ("x",)
         )
         seen = random.random(size) >= hidden if hidden else None
         postings = []
@@ -43,7 +43,7 @@ def plain(
         keep = scores > 0
         for mask in (part.seen, allowed[number]):
             keep = keep if mask is None else keep & mask
-        rows += [(-scores[slot], int(slot), number) for slot in np.flatnonzero(keep)]
+        rows += [(-float(scores[slot]), int(slot) * 10 + number, number) for slot in np.flatnonzero(keep)]
     return [(-score, record, operation) for score, record, operation in sorted(rows)]
 
 
