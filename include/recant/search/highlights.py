@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import compress
 from operator import not_
 from typing import TypeAlias
 
-from recant.search.tokens import Hash, terms_by_token, tokens
+from recant.search.tokens import KEEPING_INITIALS, Hash, terms_by_token, tokens, without_accents
 
 Span: TypeAlias = tuple[int, int]
 MAX_SPANS = 100
 
 
-def highlights(text: str, wanted: frozenset[Hash], language: str) -> tuple[Span, ...]:
-    """First and last (exclusive) character of each token that has a wanted term, at most MAX_SPANS, in order."""
-    found = list(set(tokens(text)))
-    others = map(wanted.isdisjoint, map(terms_by_token(language).__getitem__, found))
-    spans = [span for token in compress(found, map(not_, others)) for span in _spans(text, token)]
+def highlights(text: str, wanted: frozenset[Hash], language: str, initials: frozenset[str] | None) -> tuple[Span, ...]:
+    """First and last (exclusive) character of each token that has a wanted term, at most MAX_SPANS, in order.
+
+    `initials`: what plain words must begin with to have one (`initials_of`); None: anything.
+    """
+    found = set(tokens(text))
+    asked = list(found) if initials is None else [token for token in found if token[0] in initials or not _plain(token)]
+    others = map(wanted.isdisjoint, map(terms_by_token(language).__getitem__, asked))
+    spans = [span for token in compress(asked, map(not_, others)) for span in _spans(text, token)]
     return tuple(sorted(spans)[:MAX_SPANS])
+
+
+def initials_of(words: Iterable[str], language: str) -> frozenset[str] | None:
+    """With which letters the plain words begin that may have the same terms as these; None where a stem doesn't tell."""
+    return frozenset(without_accents(word)[0] for word in words) if language in KEEPING_INITIALS else None
+
+
+def _plain(token: str) -> bool:
+    return token.islower() and token.isalpha() and token.isascii()
 
 
 def _spans(text: str, token: str) -> Iterator[Span]:

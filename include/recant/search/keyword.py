@@ -11,7 +11,7 @@ import numpy as np
 from recant.errors import UsageError
 from recant.search.bm25 import Mask, Ranked, WeighedTerm, rank_chunks
 from recant.search.corrections import corrections
-from recant.search.highlights import Span, highlights
+from recant.search.highlights import Span, highlights, initials_of
 from recant.search.keyword_reader import KeywordReader, filtered_masks
 from recant.search.keyword_view import View
 from recant.search.nearest import Neighbourhood
@@ -85,10 +85,14 @@ class KeywordSearch:
         has = {term for text in fields_of(row) for term in terms(text, language)}
         return any(all(not has.isdisjoint(alternatives) for alternatives in group) for group in query.excluded)
 
-    def spans(self, rows: Sequence[tuple[float, Row]], looked_up: frozenset[Hash]) -> list[tuple[Span, ...]]:
+    def spans(self, rows: Sequence[tuple[float, Row]], found: Found) -> list[tuple[Span, ...]]:
         """Where in each hit's text the words stand."""
         spoken = [self.view.language_of(row["operation_id"], row["document_id"]) for _, row in rows]
-        return [highlights(row["text"], looked_up, language) for language, (_, row) in zip(spoken, rows, strict=True)]
+        initials = {of: initials_of([word.text for word in found.query.words], of) for of in set(spoken)}
+        return [
+            highlights(row["text"], found.looked_up, language, initials[language])
+            for language, (_, row) in zip(spoken, rows, strict=True)
+        ]
 
     def search(self, text: str, limit: int, *, shown: bool = True) -> Found:
         """The best `limit` chunks that have any of the words, all of the phrases, and nothing that is excluded.

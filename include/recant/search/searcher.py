@@ -178,7 +178,7 @@ class Searcher:
         scope = around.scope
         half = None if vector is None else _half(vector, scope.dimensions)
         best, found = _answered(around, words, query or "", half, asked)
-        spans = [()] * len(best) if found is None else words.spans(best, found.looked_up)
+        spans = [()] * len(best) if found is None else words.spans(best, found)
         hits = [_hit(n, *of, scope, spans[n - 1]) for n, of in enumerate(best, start=1)]
         corrected = {} if found is None else found.corrected
         seconds = time.perf_counter() - started

@@ -42,6 +42,9 @@ _SCRIPTS = (
     (0x0600, 0x077F, "arabic"), (0x0900, 0x097F, "hindi"), (0x0B80, 0x0BFF, "tamil"),
 )  # fmt: skip
 LATIN_LANGUAGES = tuple(language for language in STOP_WORDS if language != "russian")
+_ALL_STOP_WORDS = frozenset().union(*(STOP_WORDS[language] for language in LATIN_LANGUAGES))
+KEEPING_INITIALS = frozenset(LATIN_LANGUAGES) - {"dutch"}
+"""Languages whose stemmers change the ends of words only: a stem begins with the word's first letter."""
 
 Hash: TypeAlias = int
 
@@ -111,7 +114,7 @@ def _unspaced(run: str, language: str) -> tuple[Hash, ...]:
 
 
 def _stem(language: str, word: str) -> str:
-    return _without_accents(_stemmer(language).stemWord(word))
+    return without_accents(_stemmer(language).stemWord(word))
 
 
 @cache
@@ -119,7 +122,8 @@ def _stemmer(language: str) -> Stemmer.Stemmer:
     return Stemmer.Stemmer(language)
 
 
-def _without_accents(word: str) -> str:
+def without_accents(word: str) -> str:
+    """As it is, where that would leave nothing."""
     if word.isascii():
         return word
     plain = "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
@@ -184,8 +188,8 @@ def terms(text: str, language: str) -> list[Hash]:
 def language_of(texts: Iterable[str]) -> str:
     """The language of a document: whose stop words it has most of. English when there is little to tell by."""
     sample = _sample(texts)
-    words = TOKEN.findall(sample.casefold())
-    counted = [(sum(word in STOP_WORDS[language] for word in words), language) for language in LATIN_LANGUAGES]
+    words = list(filter(_ALL_STOP_WORDS.__contains__, tokens(sample.casefold())))
+    counted = [(sum(map(STOP_WORDS[language].__contains__, words)), language) for language in LATIN_LANGUAGES]
     most, language = max(counted, key=lambda pair: pair[0])
     english = counted[LATIN_LANGUAGES.index(DEFAULT_LANGUAGE)][0]
     return language if most >= LEAST_EVIDENCE and most > english else DEFAULT_LANGUAGE

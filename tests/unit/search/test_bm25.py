@@ -18,7 +18,12 @@ def shelf(random: np.random.Generator, sizes: list[int], shares: list[float], hi
     for number, size in enumerate(sizes):
         lengths = random.integers(0, 30, size).astype(np.uint32)
         header = Header(
-            np.full(size, number), np.arange(size) * 10 + number, np.arange(size + 1), np.zeros(size, np.int64), lengths, ("x",)
+            np.full(size, number),
+            np.arange(size) * 10 + number,
+            np.arange(size + 1),
+            np.zeros(size, np.int64),
+            lengths,
+            ("x",),
         )
         seen = random.random(size) >= hidden if hidden else None
         postings = []
