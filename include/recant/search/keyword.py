@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from recant.errors import UsageError
 from recant.search.bm25 import Mask, Ranked, WeighedTerm, rank_chunks
 from recant.search.corrections import corrections
-from recant.search.highlights import Span, Wanted, highlights
-from recant.search.keyword_view import KeywordReader, View, filtered_masks
+from recant.search.highlights import Span, highlights, initials_of
+from recant.search.keyword_reader import KeywordReader, filtered_masks
+from recant.search.keyword_view import View
 from recant.search.nearest import Neighbourhood
+from recant.search.prompt import Last, Moved
 from recant.search.query import Query, Word, parse
 from recant.search.ranking import NEUTRAL_QUALITY, quality_multiplier
 from recant.search.scope import Scope
@@ -49,6 +52,8 @@ class KeywordSearch:
     around: Neighbourhood
     """The connection, the scope, and what filters leave."""
     reader: KeywordReader
+    last: Last | None = None
+    """Instead of a snapshot: what was seen last, and may be seen no more."""
     _view: View | None = None
 
     @property
@@ -64,6 +69,8 @@ class KeywordSearch:
     @property
     def view(self) -> View:
         """What the scope sees."""
+        if self._view is None and self.last is not None:
+            self._view = self.last.view
         if self._view is None:
             self._view = self.reader.view(self.connection, self.scope)
         return self._view
@@ -78,11 +85,14 @@ class KeywordSearch:
         has = {term for text in fields_of(row) for term in terms(text, language)}
         return any(all(not has.isdisjoint(alternatives) for alternatives in group) for group in query.excluded)
 
-    def spans(self, rows: Sequence[tuple[float, Row]], looked_up: frozenset[Hash]) -> list[tuple[Span, ...]]:
+    def spans(self, rows: Sequence[tuple[float, Row]], found: Found) -> list[tuple[Span, ...]]:
         """Where in each hit's text the words stand."""
         spoken = [self.view.language_of(row["operation_id"], row["document_id"]) for _, row in rows]
-        wanted = {language: Wanted(looked_up, language) for language in set(spoken)}
-        return [highlights(row["text"], wanted[language]) for language, (_, row) in zip(spoken, rows, strict=True)]
+        initials = {of: initials_of([word.text for word in found.query.words], of) for of in set(spoken)}
+        return [
+            highlights(row["text"], found.looked_up, language, initials[language])
+            for language, (_, row) in zip(spoken, rows, strict=True)
+        ]
 
     def search(self, text: str, limit: int, *, shown: bool = True) -> Found:
         """The best `limit` chunks that have any of the words, all of the phrases, and nothing that is excluded.
@@ -95,7 +105,7 @@ class KeywordSearch:
             raise UsageError(f"{text!r} only says what not to find: add a word to look for")
         found = self._postings(query)
         query, corrected = self._corrected(query, found)
-        weighed = [WeighedTerm(self._by_part(word, found)) for word in query.words]
+        weighed = [WeighedTerm(self._frequency(word, found), self._by_part(word, found)) for word in query.words]
         allowed = self._allowed(query, found)
         rows = self._settled(query, weighed, allowed, limit, shown or query.reads_text)
         looked_up = frozenset(term for word in query.words for term in word.alternatives)
@@ -126,7 +136,7 @@ class KeywordSearch:
         return [self._frequency(word, found) for word in words]
 
     def _frequency(self, word: Word, found: dict[Hash, list[Posting]]) -> int:
-        return WeighedTerm(self._by_part(word, found)).frequency(self.view.parts)
+        return sum(self.view.frequency(term, found[term]) for term in word.alternatives)
 
     def _by_part(self, word: Word, found: dict[Hash, list[Posting]]) -> list[list[Posting]]:
         return [[found[term][number] for term in word.alternatives] for number in range(len(self.view.parts))]
@@ -153,12 +163,14 @@ class KeywordSearch:
         self, query: Query, weighed: Sequence[WeighedTerm], allowed: list[Mask | None], limit: int, shown: bool
     ) -> list[tuple[float, Row]]:
         """More and more candidates, until none that is left out could be among the best."""
-        count, filtered = limit + FIRST_CANDIDATES, not self.around.filters
+        count, filtered, view = limit + FIRST_CANDIDATES, not self.around.filters, self.view
         while True:
             if count > LAZY_CANDIDATES and not filtered:
+                if self.last is not None:
+                    raise Moved
                 masks = filtered_masks(self.around, self.view)
                 allowed, filtered = [_both(mask, new) for mask, new in zip(allowed, masks, strict=True)], True
-            ranked = rank_chunks(self.view.parts, self.view.chunks, weighed, allowed, count)
+            ranked = rank_chunks(view.parts, view.chunks, view.average_length, weighed, allowed, count)
             best = _distinct(self._candidates(query, ranked, shown))
             if ranked.complete or self._is_settled(best, ranked, limit):
                 return best[:limit]
@@ -182,13 +194,15 @@ class KeywordSearch:
     def _rows(
         self, operations: list[int], records: list[int], places: list[int], *, filters: str, shown: bool
     ) -> Iterable[Row]:
-        given = {"operations": operations, "records": records, "places": places}
+        given: dict[str, Any] = {"operations": operations, "records": records, "places": places}
         quality = _SEARCH_SQL[f"quality_{self.scope.quality}"]
         statement = _SQL["read_candidates"].format(
             filters=filters, quality=quality, shown=_SQL["shown"] if shown else ""
         )
-        cursor = self.connection.cursor(binary=True)
-        return cursor.execute(statement, self.around.parameters | given, prepare=True)
+        given = self.around.parameters | given
+        if self.last is not None:
+            return self.last.rows(self.connection, statement, given)
+        return self.connection.cursor(binary=True).execute(statement, given, prepare=True)
 
     def _is_settled(self, best: Sequence[tuple[float, Row]], ranked: Ranked, limit: int) -> bool:
         highest = max(self.scope.highest_quality, NEUTRAL_QUALITY) if self.scope.has_quality else None

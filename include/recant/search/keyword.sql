@@ -9,6 +9,17 @@ WHERE s.collection_id = %(collection_id)s AND s.analysis = %(analysis)s
   AND (s.operation_id IS NULL OR o.life = 'published' OR o.id = ANY (%(own)s::bigint[]))
 
 
+-- name: read_state
+-- What an answer depends on besides the question, as a text. As of a position: if that can still be answered.
+SELECT s::text || coalesce(l.ids::text, '') || coalesce(CASE WHEN %(as_of)s::bigint IS NOT NULL THEN require_answerable(%(as_of)s::bigint)::text END, '') AS state
+FROM ({scope}) s CROSS JOIN ({segments}) l
+
+
+-- name: if_state_is
+-- These rows, or one that is empty, if the state is the one that is expected; otherwise nothing.
+SELECT r.* FROM ({state}) g LEFT JOIN ({rows}) r ON true WHERE g.state = %(state)s ORDER BY r.number
+
+
 -- name: read_headers
 SELECT id, operation_id, bucket_bits, documents, lengths, languages FROM keyword_segment WHERE id = ANY (%(ids)s::bigint[])
 
@@ -33,6 +44,31 @@ FROM ({heads}) h
 -- The same with the session's own: those heads may be tombstones.
 SELECT string_agg(int8send(h.operation_id) || int8send(h.record_id), ''::bytea) AS packed
 FROM ({heads}) h JOIN version v ON v.version_id = h.version_id WHERE NOT v.tombstone AND v.payload = 'kept'
+
+
+-- name: changed_heads
+-- Records whose heads may be others than they were at an earlier position, packed: the operation of the head that is seen now,
+-- 0 where there is none, and the record. Not worked out when they are more than a limit (`touched`), or when payloads were
+-- destroyed since. Each publish and each verdict has its rows in the histories.
+WITH touched AS MATERIALIZED (
+  SELECT t.record_id FROM (
+    SELECT v.record_id FROM visibility_history h JOIN operation o ON o.id = h.operation_id AND o.collection_id = %(collection_id)s
+    JOIN version v ON v.operation_id = h.operation_id
+    WHERE h.from_position > %(since)s::bigint
+    UNION
+    SELECT h.record_id FROM record_visibility_history h JOIN operation o ON o.id = h.operation_id AND o.collection_id = %(collection_id)s
+    WHERE h.from_position > %(since)s::bigint) t
+  JOIN record r ON r.id = t.record_id AND r.kind = 'document'
+  LIMIT %(most)s::bigint + 1),
+counted AS MATERIALIZED (
+  SELECT (SELECT count(*) FROM touched) AS touched,
+    EXISTS (SELECT FROM operation o WHERE o.control AND o.position > %(since)s::bigint AND o.kind NOT IN ('rollback', 'redo', 'quarantine', 'release')) AS destroyed)
+SELECT n.touched, n.destroyed, CASE WHEN n.touched <= %(most)s::bigint AND NOT n.destroyed THEN (
+  SELECT string_agg(int8send(coalesce(h.operation_id, 0)) || int8send(t.record_id), ''::bytea)
+  FROM touched t LEFT JOIN LATERAL (
+    SELECT s.operation_id, s.version_id FROM seen_version s WHERE s.record_id = t.record_id ORDER BY s.version_id DESC LIMIT 1) s ON true
+  LEFT JOIN version h ON h.version_id = s.version_id AND NOT h.tombstone AND h.payload = 'kept') END AS packed
+FROM counted n
 
 
 -- name: filtered_chunks

@@ -1,85 +1,24 @@
-"""What of the keyword index a scope sees: stored segments, the documents that none of them has, and which chunks count.
+"""What of a keyword index a scope sees: which chunks of which segments count. Arrays only, no database.
 
-Nothing is cached that could become wrong: segments never change, document versions that are published don't, and what is
-seen of them is a function of the position. All of it is bounded, and shared between threads.
+A view is made of the heads that are seen and of segments. Another one is made of it by what has changed in between: heads of
+records that were written or spoken of, segments that came and went. It is then the view that would be made from nothing,
+which is made that way, too: of a view in which there is nothing.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from threading import Lock
-from typing import Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from recant.search.bm25 import Mask, Part
-from recant.search.keyword_index import packed_numbers, read_documents, read_headers
-from recant.search.nearest import Neighbourhood
-from recant.search.scope import Scope
-from recant.search.segments import (
-    NOWHERE,
-    Header,
-    Longs,
-    Posting,
-    Segment,
-    bucket_key,
-    build,
-    find_in_bucket,
-    find_in_memory,
-    read_frequent,
-)
-from recant.search.tokens import DEFAULT_LANGUAGE, Hash, analysis
-from recant.store import Connection, load
+from recant.search.bm25 import Floats, Mask, Part, part_of, seen_in
+from recant.search.segments import Header, Longs, Posting, Segment
+from recant.search.tokens import DEFAULT_LANGUAGE, Hash
 
-POSTINGS_BYTES = 64 * 1024 * 1024
-VIEW_BYTES = 128 * 1024 * 1024
-HEADER_BYTES = 256 * 1024 * 1024
-UNSAVED_DOCUMENTS = 1_000
-"""Of more documents without a segment, segments are written before they are searched."""
-MEMORY_DOCUMENTS_CHUNKS = 100_000
-"""Chunks of documents without a segment that are kept as terms in memory."""
-ROW_BYTES = 200
-_SQL = load(__package__, "keyword.sql")
-_SEARCH_SQL = load(__package__, "search.sql")
-
-Key = TypeVar("Key", bound=Hashable)
-Value = TypeVar("Value")
-
-
-class Cache(Generic[Key, Value]):
-    """What was used last, up to a number of bytes. Safe to share between threads."""
-
-    def __init__(self, most_bytes: int, size_of: Callable[[Value], int]) -> None:
-        self._most, self._size_of, self._size = most_bytes, size_of, 0
-        self._values: OrderedDict[Key, Value] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, key: Key) -> Value | None:
-        """None when it isn't there any more."""
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-            return self._values.get(key)
-
-    def put(self, key: Key, value: Value) -> None:
-        """Keeps it; what was used longest ago makes room."""
-        with self._lock:
-            self._drop(key)
-            self._values[key] = value
-            self._size += self._size_of(value)
-            while self._size > self._most and len(self._values) > 1:
-                self._drop(next(iter(self._values)))
-
-    def _drop(self, key: Key) -> None:
-        if key in self._values:
-            self._size -= self._size_of(self._values.pop(key))
-
-
-class NotIndexed(Exception):
-    """Many documents have no segment: upkeep should make some."""
+NOBODY = 0
+"""Owns what is in no segment: stored ones have keys above, those in memory below."""
+MEMO_FREQUENCIES = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,252 +29,192 @@ class Heads:
     """Rising."""
     operations: Longs
 
+    def changed(self, records: Longs, heads: Heads) -> Heads:
+        """With other heads for these records: those given, and none for the rest of them."""
+        kept = ~self.among(records)
+        places = np.searchsorted(self.records[kept], heads.records)
+        return Heads(
+            np.insert(self.records[kept], places, heads.records),
+            np.insert(self.operations[kept], places, heads.operations),
+        )
+
+    def among(self, records: Longs) -> Mask:
+        """Which of them are of these records, rising."""
+        found = np.zeros(len(self.records), np.bool_)
+        if len(self.records) and len(records):
+            places = np.minimum(np.searchsorted(self.records, records), len(self.records) - 1)
+            found[places[self.records[places] == records]] = True
+        return found
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+NO_HEADS = Heads(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A segment that chunks are looked up in."""
+
+    key: int
+    """Its id; below 0 for one in memory."""
+    header: Header
+    lengths: Floats
+    bucket_bits: int = 0
+    memory: Segment | None = None
+
+    @property
+    def bytes(self) -> int:
+        """What it holds in memory, about."""
+        return 12 * len(self.lengths) + 32 * len(self.header.records)
+
+
+def source_of(key: int, header: Header, bucket_bits: int = 0, memory: Segment | None = None) -> Source:
+    """Ready to be looked up."""
+    return Source(key, header, header.lengths.astype(np.float64), bucket_bits, memory)
+
 
 @dataclass(frozen=True, slots=True)
 class View:
     """A collection as a scope sees it."""
 
+    position: int
+    heads: Heads
+    owners: Longs
+    """Of each head, the key of the segment that it is read from: the highest of those that have it."""
+    sources: Mapping[int, Source]
+    """By key, rising."""
+    all_parts: Mapping[int, Part]
     parts: Sequence[Part]
-    bucket_bits: dict[int, int]
-    memory: dict[int, Segment]
-    """Segments that aren't stored, by the key of their part."""
+    """Those in which something is seen."""
     chunks: int
     """That are seen: N of the formula."""
+    average_length: float
     languages: tuple[str, ...]
     """Of the documents that are seen."""
+    frequencies: dict[Hash, int] = field(default_factory=dict)
+    """In how many chunks terms are seen, as far as that was asked."""
+
+    @property
+    def stored(self) -> tuple[int, ...]:
+        """The ids of the stored segments, rising."""
+        return tuple(key for key in self.sources if key > 0)
+
+    @property
+    def absent(self) -> Mask:
+        """Which of the heads are in no segment."""
+        found: Mask = self.owners == NOBODY
+        return found
 
     def language_of(self, operation: int, record: int) -> str:
         """The language of a document that is seen."""
-        for header in (part.header for part in self.parts):
-            found = np.flatnonzero((header.records == record) & (header.operations == operation))
-            if len(found):
-                return header.languages[int(header.tongues[found[-1]])]
-        return DEFAULT_LANGUAGE
+        if len(self.languages) == 1 or not len(self.heads):
+            return self.languages[0]
+        place = int(np.searchsorted(self.heads.records, record))
+        part = self.all_parts.get(int(self.owners[min(place, len(self.heads) - 1)]))
+        if part is None:
+            return DEFAULT_LANGUAGE
+        if len(part.languages) == 1:
+            return next(iter(part.languages))
+        header = part.header
+        found = np.flatnonzero((header.records == record) & (header.operations == operation))
+        return header.languages[int(header.tongues[found[-1]])] if len(found) else DEFAULT_LANGUAGE
+
+    def frequency(self, term: Hash, postings: Sequence[Posting]) -> int:
+        """In how many of the chunks that are seen a term occurs; `postings`: its, in each of the parts."""
+        known = self.frequencies.get(term)
+        if known is None:
+            if len(self.frequencies) >= MEMO_FREQUENCIES:
+                self.frequencies.clear()
+            known = self.frequencies[term] = seen_in(self.parts, postings)
+        return known
 
     @property
     def bytes(self) -> int:
-        """About what it holds in memory."""
-        return sum(part.norms.nbytes + (0 if part.seen is None else part.seen.nbytes) for part in self.parts) + 1
+        """About what it holds in memory by itself."""
+        hidden = sum(9 * len(part.lengths) for part in self.all_parts.values() if part.seen is not None)
+        return hidden + 24 * len(self.heads) + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A stored segment's header."""
-
-    header: Header
-    bucket_bits: int
-
-    @property
-    def bytes(self) -> int:
-        """What it holds in memory, about."""
-        return self.header.lengths.nbytes + 24 * len(self.header.records)
+NOTHING = View(0, NO_HEADS, np.zeros(0, np.int64), {}, {}, (), 0, 1.0, (DEFAULT_LANGUAGE,))
 
 
-@dataclass
-class _Memory:
-    """Documents without a segment, as segments of their own. Immutable, because published."""
+def advanced(before: View, position: int, heads: Heads, changed: Longs, sources: Mapping[int, Source]) -> View:
+    """The view of other heads and other segments; `changed`: the records, rising, whose heads may not be what they were.
 
-    segments: list[Segment] = field(default_factory=list)
-
-    def add(self, segment: Segment) -> None:
-        self.segments = [*self.segments, segment]
-        while len(self.segments) > 1 and sum(s.header.chunks for s in self.segments) > MEMORY_DOCUMENTS_CHUNKS:
-            self.segments = self.segments[1:]
-
-
-class KeywordReader:
-    """Reads views and postings, and keeps what it has read. One for each database."""
-
-    def __init__(self) -> None:
-        self._headers: Cache[int, Stored] = Cache(HEADER_BYTES, lambda stored: stored.bytes)
-        self._heads: Cache[Hashable, Heads] = Cache(VIEW_BYTES, lambda heads: 16 * len(heads.records) + 1)
-        self._views: Cache[Hashable, View] = Cache(VIEW_BYTES, lambda view: view.bytes)
-        self._postings: Cache[tuple[int, Hash], Posting] = Cache(POSTINGS_BYTES, _posting_bytes)
-        self._memory: dict[int, _Memory] = {}
-        self._memory_lock = Lock()
-
-    def view(self, connection: Connection, scope: Scope, *, patient: bool = True) -> View:
-        """What the scope sees, in the snapshot that answers. With open operations of a session's own it is read anew.
-
-        Raises NotIndexed unless `patient`, where many documents would have to be read.
-        """
-        ids = self._listed(connection, scope)
-        key = (scope.collection_id, scope.visibility, scope.position, ids)
-        found = None if scope.own else self._views.get(key)
-        if found is None:
-            found = self._read_view(connection, scope, ids, patient)
-            if not scope.own:
-                self._views.put(key, found)
-        return found
-
-    def postings(self, connection: Connection, view: View, terms: Iterable[Hash]) -> dict[Hash, list[Posting]]:
-        """Of each term, its posting in each of the view's parts; what isn't cached in one round trip."""
-        wanted = list(dict.fromkeys(terms))
-        found: dict[tuple[int, Hash], Posting] = {}
-        missing: list[tuple[int, Hash]] = []
-        for part in view.parts:
-            for term in wanted:
-                at = part.key, term
-                known = (
-                    find_in_memory(view.memory[part.key], term) if part.key in view.memory else self._postings.get(at)
-                )
-                if known is None:
-                    missing.append(at)
-                else:
-                    found[at] = known
-        if missing:
-            found |= self._fetch(connection, view, missing)
-        return {term: [found[part.key, term] for part in view.parts] for term in wanted}
-
-    def _fetch(
-        self, connection: Connection, view: View, missing: Sequence[tuple[int, Hash]]
-    ) -> dict[tuple[int, Hash], Posting]:
-        buckets = {at: bucket_key(at[1], view.bucket_bits[at[0]]) for at in missing}
-        rows = dict.fromkeys([*missing, *((segment, key) for (segment, _), key in buckets.items())])
-        given = {"segments": [segment for segment, _ in rows], "keys": [key for _, key in rows]}
-        cursor = connection.cursor(binary=True).execute(_SQL["read_postings"], given, prepare=True)
-        data = {(row["segment_id"], row["key"]): row["data"] for row in cursor}
-        found = {}
-        for at, bucket in buckets.items():
-            if at in data:
-                found[at] = read_frequent(data[at])
-            elif (at[0], bucket) in data:
-                found[at] = _own(find_in_bucket(data[at[0], bucket], at[1]))
-            else:
-                found[at] = NOWHERE
-            self._postings.put(at, found[at])
-        return found
-
-    def _listed(self, connection: Connection, scope: Scope) -> tuple[int, ...]:
-        given = scope.parameters | {"analysis": analysis()}
-        row = connection.execute(_SQL["list_segments"], given, prepare=True).fetchone()
-        return tuple((row and row["ids"]) or ())
-
-    def _read_view(self, connection: Connection, scope: Scope, ids: Sequence[int], patient: bool) -> View:
-        heads, stored = self._read_heads(connection, scope), self._stored(connection, ids)
-        owners = _owners(heads, [of.header for of in stored.values()])
-        parts = [_part(number, of.header, heads, owners == rank) for rank, (number, of) in enumerate(stored.items())]
-        absent = owners < 0
-        unsaved = self._unsaved(connection, scope, heads.operations[absent], heads.records[absent], patient)
-        memory = {-number: segment for number, segment in enumerate(unsaved, start=1)}
-        own = Heads(heads.records[absent], heads.operations[absent])
-        taken = _owners(own, [segment.header for segment in unsaved])
-        parts += [_part(key, segment.header, own, taken == rank) for rank, (key, segment) in enumerate(memory.items())]
-        return _assembled(parts, {number: of.bucket_bits for number, of in stored.items()}, memory)
-
-    def _read_heads(self, connection: Connection, scope: Scope) -> Heads:
-        key = (scope.collection_id, scope.visibility, scope.position)
-        found = None if scope.own else self._heads.get(key)
-        if found is None:
-            name = "seen_heads_session" if scope.visibility == "session" else "seen_heads"
-            statement = _SQL[name].format(heads=_SEARCH_SQL[f"heads_{scope.visibility}"])
-            row = connection.cursor(binary=True).execute(statement, scope.parameters, prepare=False).fetchone()
-            operations, records = packed_numbers(row, 2)
-            order = np.argsort(records, kind="stable")
-            found = Heads(records[order], operations[order])
-            if not scope.own:
-                self._heads.put(key, found)
-        return found
-
-    def _stored(self, connection: Connection, ids: Sequence[int]) -> dict[int, Stored]:
-        known = {number: self._headers.get(number) for number in ids}
-        missing = [number for number, stored in known.items() if stored is None]
-        for number, (header, bucket_bits) in read_headers(connection, missing).items():
-            known[number] = Stored(header, bucket_bits)
-            self._headers.put(number, known[number])  # type: ignore[arg-type]
-        return {number: stored for number, stored in known.items() if stored is not None}
-
-    def _unsaved(
-        self, connection: Connection, scope: Scope, operations: Longs, records: Longs, patient: bool
-    ) -> list[Segment]:
-        """The documents that no stored segment has, from memory or from their chunks."""
-        if not len(records):
-            return []
-        with self._memory_lock:
-            memory = self._memory.setdefault(scope.collection_id, _Memory())
-            kept = memory.segments
-        known = {pair for s in kept for pair in _pairs(s.header)}
-        pairs = zip(operations.tolist(), records.tolist(), strict=True)
-        absent = np.fromiter((pair not in known for pair in pairs), np.bool_, len(records))
-        mutable = absent & np.isin(operations, scope.own)
-        if not patient and int((absent & ~mutable).sum()) > UNSAVED_DOCUMENTS:
-            raise NotIndexed
-        fresh = []
-        for which, keep in ((absent & ~mutable, True), (mutable, False)):
-            documents = read_documents(connection, operations[which], records[which]) if which.any() else []
-            if documents:
-                fresh.append(build(documents))
-                if keep:
-                    with self._memory_lock:
-                        memory.add(fresh[-1])
-        return [*kept, *fresh]
+    What has changed is looked up in all segments, as is what a new segment has, and what one had that is gone.
+    """
+    old = _owners_before(before, heads)
+    gone = heads.among(changed)
+    for key in before.sources.keys() - sources.keys():
+        gone |= old == key
+    owners = np.where(gone, NOBODY, old)
+    for key in sources.keys() - before.sources.keys():
+        places, found = _places(heads, sources[key].header)
+        taken = places[found]
+        owners[taken[owners[taken] < key]] = NOBODY
+    _resolve(heads, owners, sources)
+    parts = _parts(before, heads, owners, sources, _other_owners(before, heads, old, owners, changed))
+    return _assembled(position, heads, owners, sources, parts)
 
 
-def _pairs(header: Header) -> Iterable[tuple[int, int]]:
-    return zip(header.operations.tolist(), header.records.tolist(), strict=True)
+def _owners_before(before: View, heads: Heads) -> Longs:
+    if not len(before.heads) or not len(heads):
+        return np.full(len(heads), NOBODY, np.int64)
+    places = np.minimum(np.searchsorted(before.heads.records, heads.records), len(before.heads) - 1)
+    return np.where(before.heads.records[places] == heads.records, before.owners[places], NOBODY)
 
 
-def _owners(heads: Heads, headers: Sequence[Header]) -> NDArray[np.int64]:
-    """Of each head, the last of the segments that has it; -1 where none has."""
-    owners = np.full(len(heads.records), -1, np.int64)
-    for rank, header in enumerate(headers):
-        places, found = _places(heads, header)
-        owners[places[found]] = rank
-    return owners
+def _resolve(heads: Heads, owners: Longs, sources: Mapping[int, Source]) -> None:
+    """Gives heads that nobody owns to the last segment that has them."""
+    pending = np.flatnonzero(owners == NOBODY)
+    wanted = Heads(heads.records[pending], heads.operations[pending])
+    for key, source in sorted(sources.items()) if len(pending) else ():
+        places, found = _places(wanted, source.header)
+        owners[pending[places[found]]] = key
 
 
-def _places(heads: Heads, header: Header) -> tuple[NDArray[np.int64], Mask]:
+def _other_owners(before: View, heads: Heads, old: Longs, owners: Longs, changed: Longs) -> set[int]:
+    """Segments of which other documents are seen than were."""
+    moved = (owners != old) | heads.among(changed)
+    return {*old[moved].tolist(), *owners[moved].tolist(), *before.owners[before.heads.among(changed)].tolist()}
+
+
+def _places(heads: Heads, header: Header) -> tuple[Longs, Mask]:
     """Where each of a header's documents would be among the heads, and whether it is one."""
-    if not len(heads.records):
+    if not len(heads):
         return np.zeros(len(header.records), np.int64), np.zeros(len(header.records), np.bool_)
-    places = np.minimum(np.searchsorted(heads.records, header.records), len(heads.records) - 1)
+    places = np.minimum(np.searchsorted(heads.records, header.records), len(heads) - 1)
     return places, (heads.records[places] == header.records) & (heads.operations[places] == header.operations)
 
 
-def _part(key: int, header: Header, heads: Heads, owned: Mask) -> Part:
+def _parts(
+    before: View, heads: Heads, owners: Longs, sources: Mapping[int, Source], others: set[int]
+) -> dict[int, Part]:
+    return {
+        key: before.all_parts[key] if key in before.all_parts and key not in others else _part(source, heads, owners)
+        for key, source in sorted(sources.items())
+    }
+
+
+def _part(source: Source, heads: Heads, owners: Longs) -> Part:
     """The segment with those of its documents that are heads and its own."""
+    header = source.header
     places, found = _places(heads, header)
-    if len(heads.records):
-        found &= owned[places]
+    if len(heads):
+        found &= owners[places] == source.key
     languages = frozenset(header.languages[number] for number in np.unique(header.tongues[found]))
-    return Part(key, header, None if found.all() else np.repeat(found, np.diff(header.starts)), languages)
+    return part_of(
+        source.key, header, source.lengths, None if found.all() else np.repeat(found, np.diff(header.starts)), languages
+    )
 
 
-def _assembled(parts: Sequence[Part], bucket_bits: dict[int, int], memory: dict[int, Segment]) -> View:
-    kept = [part for part in parts if part.languages]
+def _assembled(
+    position: int, heads: Heads, owners: Longs, sources: Mapping[int, Source], parts: Mapping[int, Part]
+) -> View:
+    kept = [part for part in parts.values() if part.languages]
     chunks = sum(part.seen_chunks for part in kept)
     average = sum(part.seen_terms for part in kept) / chunks if chunks else 1.0
-    for part in kept:
-        part.set_norms(average or 1.0)
     languages = {language for part in kept for language in part.languages} or {DEFAULT_LANGUAGE}
-    return View(kept, bucket_bits, memory, chunks, tuple(sorted(languages)))
-
-
-def _own(posting: Posting) -> Posting:
-    """A copy: a view would hold its whole bucket in memory."""
-    return posting[0].copy(), posting[1].copy()
-
-
-def _posting_bytes(posting: Posting) -> int:
-    return posting[0].nbytes + posting[1].nbytes + ROW_BYTES
-
-
-def filtered_masks(around: Neighbourhood, view: View) -> list[Mask]:
-    """Which chunks of each part pass the filter: all of them are looked up at once."""
-    statement = _SQL["filtered_chunks"].format(**around.matching)
-    cursor = around.connection.cursor(binary=True)
-    row = cursor.execute(statement, around.parameters, prepare=False).fetchone()
-    records, places = packed_numbers(row, 2)
-    order = np.lexsort((places, records))
-    passing = Heads(records[order], places[order])
-    return [_passing(part.header, passing) for part in view.parts]
-
-
-def _passing(header: Header, passing: Heads) -> Mask:
-    mask = np.zeros(header.chunks, np.bool_)
-    low = np.searchsorted(passing.records, header.records, side="left")
-    high = np.searchsorted(passing.records, header.records, side="right")
-    for document in np.flatnonzero(high > low):
-        places = passing.operations[low[document] : high[document]]
-        mask[header.starts[document] + places[places < header.starts[document + 1] - header.starts[document]]] = True
-    return mask
+    return View(position, heads, owners, sources, parts, kept, chunks, average or 1.0, tuple(sorted(languages)))

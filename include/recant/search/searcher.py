@@ -15,9 +15,11 @@ from recant.search.filters import Filters, read_filters
 from recant.search.fusion import DEPTH, Fusion
 from recant.search.keyword import Found, KeywordSearch
 from recant.search.keyword_index import KeywordIndex
-from recant.search.keyword_view import KeywordReader, NotIndexed
+from recant.search.keyword_reader import KeywordReader, NotIndexed
 from recant.search.nearest import Neighbourhood, candidate_count, is_full
 from recant.search.predicates import Predicate
+from recant.search.prompt import Asked as ScopeAsked
+from recant.search.prompt import Memory, Moved
 from recant.search.query import parse
 from recant.search.ranking import is_settled, rank, shown_score
 from recant.search.result import Hit, SearchResult
@@ -57,6 +59,7 @@ class Searcher:
         self._embed_query = embed_query
         self._sizes = Sizes()
         self._reader = KeywordReader()
+        self._memory = Memory()
         self._indexed: set[str] = set()
 
     def search(
@@ -77,11 +80,14 @@ class Searcher:
         asked = _asked(mode, limit, fusion)
         condition, reads = read_filters(filters), reader(session, agent)
         wanted = self._vector_of(query, vector, asked)
-        with self._snapshot(collection, as_of, session, condition, asked, by_quality) as (around, words):
-            result = self._answer(around, words, query, wanted, asked)
+        answered = self._prompt_answer(query, condition, asked, ScopeAsked(collection, as_of, session, by_quality))
+        if answered is None:
+            with self._snapshot(collection, as_of, session, condition, asked, by_quality) as (around, words):
+                answered = around.scope, self._answer(around, words, query, wanted, asked)
+        scope, result = answered
         if reads is not None:
             with self._database.statements() as connection:
-                reads.record(connection, around.scope, result)
+                reads.record(connection, scope, result)
         return result
 
     def search_batch(
@@ -131,7 +137,22 @@ class Searcher:
         with self._database.snapshot() as connection:
             scope = read_scope(connection, collection, as_of=as_of, session=session, by_quality=by_quality)
             around = Neighbourhood(connection, scope, Predicate(condition) if condition else None, self._sizes)
-            yield around, KeywordSearch(around, self._reader)
+            words = KeywordSearch(around, self._reader)
+            yield around, words
+            if asked.mode == "keyword":
+                self._memory.note(connection, ScopeAsked(collection, as_of, session, by_quality), scope, words.view)
+
+    def _prompt_answer(
+        self, query: str | None, condition: Condition | None, asked: _Asked, where: ScopeAsked
+    ) -> tuple[Scope, SearchResult] | None:
+        """By words, of what was seen last, if it still is."""
+        last = self._memory.last(where) if asked.mode == "keyword" else None
+        if last is None:
+            return None
+        with suppress(Moved, UsageError), self._database.statements() as connection:
+            around = Neighbourhood(connection, last.scope, Predicate(condition) if condition else None, self._sizes)
+            return last.scope, self._answer(around, KeywordSearch(around, self._reader, last), query, None, asked)
+        return None
 
     def _index_first(self, collection: str, as_of: int | None, session: str | None) -> None:
         """Once: for a database of an earlier release, which has no keyword index."""
@@ -157,7 +178,7 @@ class Searcher:
         scope = around.scope
         half = None if vector is None else _half(vector, scope.dimensions)
         best, found = _answered(around, words, query or "", half, asked)
-        spans = [()] * len(best) if found is None else words.spans(best, found.looked_up)
+        spans = [()] * len(best) if found is None else words.spans(best, found)
         hits = [_hit(n, *of, scope, spans[n - 1]) for n, of in enumerate(best, start=1)]
         corrected = {} if found is None else found.corrected
         seconds = time.perf_counter() - started

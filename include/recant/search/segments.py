@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import ceil, log2
 from typing import TypeAlias
 
@@ -104,8 +105,8 @@ def tokenise(title: str | None, passages: Sequence[Passage]) -> Tokenised:
     language = language_of(passage.text for passage in passages)
     of_title = terms(title or "", language)
     found = [of_title + terms("\n".join((*passage.headers, passage.text)), language) for passage in passages]
-    flat = np.fromiter((term for of_chunk in found for term in of_chunk), np.int64, sum(map(len, found)))
-    return Tokenised([len(of_chunk) for of_chunk in found], flat, language)
+    lengths = list(map(len, found))
+    return Tokenised(lengths, np.fromiter(chain.from_iterable(found), np.int64, sum(lengths)), language)
 
 
 @dataclass(frozen=True, slots=True)

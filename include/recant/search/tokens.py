@@ -31,6 +31,9 @@ SAMPLE_CHARACTERS = 4_000
 """How much of a document is read to tell its language."""
 LEAST_EVIDENCE = 3
 _HASH_BITS = 62
+_ASCII_WORDS = bytes(
+    ord(" ") if TOKEN.fullmatch(chr(code)) is None and chr(code) != "." else code for code in range(128)
+).ljust(256)
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]+|\d+|[^\W\dA-Z_]+")
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
 _PHRASE_PART = re.compile(f"{_UNSPACED.pattern[:-1]}|[^{_UNSPACED.pattern[1:-2]}]+")
@@ -39,6 +42,9 @@ _SCRIPTS = (
     (0x0600, 0x077F, "arabic"), (0x0900, 0x097F, "hindi"), (0x0B80, 0x0BFF, "tamil"),
 )  # fmt: skip
 LATIN_LANGUAGES = tuple(language for language in STOP_WORDS if language != "russian")
+_ALL_STOP_WORDS = frozenset().union(*(STOP_WORDS[language] for language in LATIN_LANGUAGES))
+KEEPING_INITIALS = frozenset(LATIN_LANGUAGES) - {"dutch"}
+"""Languages whose stemmers change the ends of words only: a stem begins with the word's first letter."""
 
 Hash: TypeAlias = int
 
@@ -108,7 +114,7 @@ def _unspaced(run: str, language: str) -> tuple[Hash, ...]:
 
 
 def _stem(language: str, word: str) -> str:
-    return _without_accents(_stemmer(language).stemWord(word))
+    return without_accents(_stemmer(language).stemWord(word))
 
 
 @cache
@@ -116,7 +122,8 @@ def _stemmer(language: str) -> Stemmer.Stemmer:
     return Stemmer.Stemmer(language)
 
 
-def _without_accents(word: str) -> str:
+def without_accents(word: str) -> str:
+    """As it is, where that would leave nothing."""
     if word.isascii():
         return word
     plain = "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
@@ -162,16 +169,27 @@ def terms_by_token(language: str) -> Mapping[str, tuple[Hash, ...]]:
     return _memo(language)
 
 
+def tokens(text: str) -> list[str]:
+    """What TOKEN finds, three times as fast where all is ASCII: cut at what is neither letter, digit, _ nor dot."""
+    if not text.isascii():
+        return TOKEN.findall(text)
+    pieces = text.encode().translate(_ASCII_WORDS).decode()
+    found = pieces.replace(". ", " ").split()
+    if "." not in pieces:
+        return found
+    return list(chain.from_iterable([token] if "." not in token else TOKEN.findall(token) for token in found))
+
+
 def terms(text: str, language: str) -> list[Hash]:
     """The terms of a text, in order, each as often as it occurs."""
-    return list(chain.from_iterable(map(_memo(language).__getitem__, TOKEN.findall(text))))
+    return list(chain.from_iterable(map(_memo(language).__getitem__, tokens(text))))
 
 
 def language_of(texts: Iterable[str]) -> str:
     """The language of a document: whose stop words it has most of. English when there is little to tell by."""
     sample = _sample(texts)
-    words = TOKEN.findall(sample.casefold())
-    counted = [(sum(word in STOP_WORDS[language] for word in words), language) for language in LATIN_LANGUAGES]
+    words = list(filter(_ALL_STOP_WORDS.__contains__, tokens(sample.casefold())))
+    counted = [(sum(map(STOP_WORDS[language].__contains__, words)), language) for language in LATIN_LANGUAGES]
     most, language = max(counted, key=lambda pair: pair[0])
     english = counted[LATIN_LANGUAGES.index(DEFAULT_LANGUAGE)][0]
     return language if most >= LEAST_EVIDENCE and most > english else DEFAULT_LANGUAGE

@@ -65,9 +65,12 @@ class Database:
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """A read-only transaction that sees one state throughout (REPEATABLE READ)."""
-        with translated(), self._connections().connection() as connection, connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            yield connection
+        with translated(), self._connections().connection() as connection:
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            try:
+                yield connection
+            finally:
+                connection.commit()  # a rollback would forget prepared statements
 
     @contextmanager
     def statements(self) -> Iterator[Connection]:

@@ -9,7 +9,7 @@ import pytest
 
 from recant.errors import ConfigurationError, OperationClosed, StaleBatch, UnknownCollection
 from recant.oplog import Attribution
-from recant.search import keyword_index, keyword_view
+from recant.search import keyword_index, keyword_reader
 from recant.search.keyword import KeywordSearch
 from recant.search.keyword_index import mergeable, tokenise_documents, write_segments
 from recant.search.nearest import Neighbourhood
@@ -97,7 +97,7 @@ def test_what_is_merged_is_found_as_before(shelf: KeywordLibrary) -> None:
         (report,) = shelf.index.tend("library")
         assert report.merged >= 20
         assert shelf.segments() == report.segments <= 3
-        late = KeywordSearch(Neighbourhood(connection, scope), keyword_view.KeywordReader()).search("plum pear", 50)
+        late = KeywordSearch(Neighbourhood(connection, scope), keyword_reader.KeywordReader()).search("plum pear", 50)
         assert [(row["source"], row["text"], round(score, 6)) for score, row in late.rows] == before["plum pear"]
     for library in (shelf, other, KeywordLibrary(shelf.database)):
         assert {query: library.found(query) for query in before} == before
@@ -191,7 +191,7 @@ def test_a_collection_without_segments_is_indexed_by_its_first_search(
     library: KeywordLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after an upgrade; every version that may be seen again, too. The answer is the same before and after."""
-    monkeypatch.setattr(keyword_view, "UNSAVED_DOCUMENTS", 3)
+    monkeypatch.setattr(keyword_reader, "UNSAVED_DOCUMENTS", 3)
     monkeypatch.setattr(keyword_index, "INDEX_CHUNKS", 4)
     documents = {f"d{i}": [f"fig leaf n{i}", "pear"] for i in range(8)}
     first = library.add(documents, indexed=False)
@@ -211,7 +211,7 @@ def test_a_collection_without_segments_is_indexed_by_its_first_search(
 def test_segments_made_in_another_way_are_made_anew(shelf: KeywordLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another release may split text otherwise: its segments are not read, and upkeep replaces them."""
     before = shelf.found("fig plum")
-    for module in (keyword_index, keyword_view):
+    for module in (keyword_index, keyword_reader):
         monkeypatch.setattr(module, "analysis", lambda: "another")
     assert KeywordLibrary(shelf.database).found("fig plum") == before
     (report,) = shelf.index.tend("library")

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from recant.search import segments
 from recant.search.corrections import corrections, slips
 from recant.search.fusion import Fusion
-from recant.search.highlights import MAX_SPANS, Wanted, highlights
-from recant.search.keyword_view import Cache
+from recant.search.highlights import MAX_SPANS, highlights, initials_of
+from recant.search.keyword_reader import Cache
 from recant.search.query import MAX_WORDS, parse
 from recant.search.segments import Header, Passage, build, by_key, merge, postings, read_terms, tokenise
 from recant.search.tokens import (
+    LATIN_LANGUAGES,
     LONGEST_TOKEN,
+    TOKEN,
     contains_phrase,
     language_of,
     phrase_words,
@@ -25,6 +27,7 @@ from recant.search.tokens import (
     term_hash,
     terms,
     token_terms,
+    tokens,
     word_terms,
 )
 
@@ -198,11 +201,11 @@ def test_fusion_by_scores_and_by_ranks() -> None:
 
 def test_highlights_are_bounded() -> None:
     """Many words of one text, or none."""
-    assert highlights("fig " * 500, Wanted(frozenset(terms("figs", "english")), "english"))[-1] == (
+    assert highlights("fig " * 500, frozenset(terms("figs", "english")), "english", None)[-1] == (
         4 * MAX_SPANS - 4,
         4 * MAX_SPANS - 1,
     )
-    assert highlights("fig", Wanted(frozenset(), "english")) == ()
+    assert highlights("fig", frozenset(), "english", None) == ()
 
 
 def test_long_tokens_are_not_remembered() -> None:
@@ -220,3 +223,25 @@ def test_a_cache_keeps_what_was_used_last() -> None:
     assert [cache.get(key) for key in "abc"] == [b"1234", None, b"1234"]
     cache.put("d", b"x" * 50)
     assert [cache.get(key) is None for key in "acd"] == [True, True, False]
+
+
+texts_of_words = st.lists(st.from_regex(r"[A-Za-zäéøßç_.0-9]{1,9}", fullmatch=True), max_size=12).map(" ".join)
+
+
+@given(texts_of_words, texts_of_words, st.sampled_from(LATIN_LANGUAGES))
+def test_initials_leave_out_nothing_that_is_highlighted(text: str, query: str, language: str) -> None:
+    """In no language a plain word has the terms of one that begins otherwise; where a stemmer cuts beginnings, all are asked."""
+    words = [word.text for word in parse(query, (language,)).words]
+    looked_up = frozenset(term for word in parse(query, (language,)).words for term in word.alternatives)
+    every = highlights(f"{text} {query}", looked_up, language, None)
+    assert highlights(f"{text} {query}", looked_up, language, initials_of(words, language)) == every
+    found = [
+        (m.start(), m.end()) for m in TOKEN.finditer(f"{text} {query}") if looked_up & set(token_terms(m[0], language))
+    ]
+    assert list(every) == found[:MAX_SPANS]
+
+
+@given(st.text(alphabet="ab._ -\n1A.é", max_size=30))
+def test_ascii_is_cut_as_everything_is(text: str) -> None:
+    """By a quicker way."""
+    assert tokens(text) == TOKEN.findall(text)
