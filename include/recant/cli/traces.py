@@ -94,6 +94,9 @@ def show(
     as_of: AsOfFlag = None,
     level: LevelFlag = None,
     limit: LimitFlag = 1_000,
+    definite: Annotated[
+        bool, typer.Option("--definite", help="Leave out what a session wrote after it was merely shown something.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Show what was built on what, and who reads and writes which dataset."""
@@ -103,7 +106,8 @@ def show(
     moments.note_zone(output, "--as-of", as_of)
     direction: Literal["up", "down", "both"] = "both" if up == down else "up" if up else "down"
     with recant.connect(settings=settings()) as kb:
-        graph = _graph(kb, beginning.given, level, limit, {"direction": direction, "depth": depth, "as_of": as_of})
+        options = {"direction": direction, "depth": depth, "as_of": as_of, "possible": not definite}
+        graph = _graph(kb, beginning.given, level, limit, options)
     if json:
         output.document(graph.to_dict())
     elif form:
