@@ -170,6 +170,9 @@ def _show_failure(output: Output, radius: FailureRadius) -> None:
     if radius.records:
         output.print(f"Seen, from it or from what was built on it: {kinds(radius.records)}.")
     output.print(f"Built on it: {_states(radius.operations, radius.states)}.")
+    if radius.possible_operations:
+        possible = _states(radius.possible_operations, radius.possible_states)
+        output.print(f"Possibly, as sessions were shown it before they wrote: {possible}.")
     if radius.nearest:
         columns = ["operation#", "hops#", "state", "kind", "agent", "DAG", "collection"]
         output.table(columns, [_operation(node) for node in radius.nearest])

@@ -64,6 +64,16 @@ def test_what_was_merely_shown_is_possible(recant: Run, library: Library, writte
     assert f"ingest {reader}" not in recant(*command, "--definite").out
 
 
+def test_a_failure_counts_what_was_merely_shown(recant: Run, library: Library) -> None:
+    """By itself: it isn't among what was built on the run."""
+    bad = publish(library, {"bad": "one"}, by=of_dag("load", "l1"))
+    show(library, "s", bad, "bad")
+    publish(library, {"after": "reading"}, by=Attribution("reader", "s"))
+    told = recant("lineage", "failure", "--dag", "load").out
+    assert "Built on it: 0 operations." in told
+    assert "Possibly, as sessions were shown it before they wrote: 1 operation (1 published)." in told
+
+
 def test_up_down_and_depth(recant: Run, written: list[int]) -> None:
     """Only that way, only so far."""
     up = recant("lineage", "show", "--operation", str(written[2]), "--up", "--depth", "1").out
