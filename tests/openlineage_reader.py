@@ -30,12 +30,14 @@ from openlineage.client.facet_v2 import (
     source_code_location_job,
 )
 
+from recant.lineage.dependency_facet import RecantDependenciesRunFacet
 from recant.lineage.facets import RecantOperationRunFacet
 from recant.lineage.producer import PRODUCER
 from recant.lineage.rollback_facets import RecantBlastRadiusRunFacet, RecantRollbackRunFacet
 
 FACETS: dict[str, type[Any]] = {
     "recant_operation": RecantOperationRunFacet,
+    "recant_dependencies": RecantDependenciesRunFacet,
     "recant_rollback": RecantRollbackRunFacet,
     "recant_blast_radius": RecantBlastRadiusRunFacet,
     "parent": parent_run.ParentRunFacet,

@@ -53,7 +53,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "memory": {"documents": 50},
     "cold_search": {"rounds": 2},
     "scale": {"chunks": 20_000, "operations": 20_000, "careless": 3_100, "records": 2_000},
-    "lineage_graph": {"operations": 20_000},
+    "lineage_graph": {"operations": 20_000, "jobs": 60},
     "archive": {"chunks": 4_000, "rounds": 1},
     "lineage": {"writes": 10, "events": 60, "marquez_events": 40},
     "peers": {"rows": 1_000, "queries": 20},

@@ -3,7 +3,9 @@
 A write is an operation of 200 chunks whose vectors are there, appended and published on a durable server, while the relay
 runs as a process of its own, as in an installation. Each way of a backend has a database and a relay; they take turns
 write by write, in random order, so that whatever else the machine does meets all of them: no destination at all (lineage
-off), a Marquez that nobody answers for, one that is silent for 30 seconds, one that answers 500. Draining is measured
+off), a Marquez that nobody answers for, one that is silent for 30 seconds, one that answers 500, one that dies whenever it
+is told something and is back for the third attempt. Both the time of a write is taken and the processor's time that it took,
+of the writer's thread and of its server process: other work on the machine meets the former, hardly the latter. Draining is measured
 against a collector that checks every event and answers after 20 ms, about what Marquez takes; and against a real Marquez
 where MARQUEZ_URL or MARQUEZ_JAR names one.
 """
@@ -62,7 +64,9 @@ def run(writes: int = 120, events: int = 400, marquez_events: int = 200, seed: i
 
 def writing(dsn: str, writes: int, seed: int) -> list[Measure]:
     """Milliseconds of a write, by what the backend does, and their ratios to lineage off."""
-    clusters, order, taken = Clusters(seed, centres=50), random.Random(seed), {}
+    clusters, order = Clusters(seed, centres=50), random.Random(seed)
+    taken: dict[str, list[float]] = {}
+    busy: dict[str, list[float]] = {}
     with ExitStack() as until_done:
         writers: dict[str, Writer] = {}
         for name, url in until_done.enter_context(backends()).items():
@@ -76,13 +80,30 @@ def writing(dsn: str, writes: int, seed: int) -> list[Measure]:
                 documents = CHUNKS_PER_WRITE // CHUNKS_PER_DOCUMENT
                 drafted = drafts(clusters, documents, label=f"written-{number}", first=0)
                 time.sleep(SETTLE_SECONDS)
+                before = processor_milliseconds(writers[name].database)
                 elapsed = milliseconds(writers[name].publish, drafted)
+                after = processor_milliseconds(writers[name].database)
                 if number >= WARM_UP_WRITES:
                     taken.setdefault(name, []).append(elapsed)
-    off = median(taken[OFF])
+                    busy.setdefault(name, []).append(after - before)
+    off, idle = median(taken[OFF]), median(busy[OFF])
     measures = [Measure(f"write of {CHUNKS_PER_WRITE} chunks, {name}", median(taken[name]), "ms") for name in writers]
     ratios = {name: median(ms) / off for name, ms in taken.items() if name != OFF}
-    return measures + [at_most(f"{name} / {OFF}", ratios[name], "x", 1.05) for name in writers if name != OFF]
+    measures += [at_most(f"{name} / {OFF}", ratios[name], "x", 1.05) for name in writers if name != OFF]
+    return measures + [
+        at_most(f"{name} / {OFF}, processor time", median(busy[name]) / idle, "x", 1.05)
+        for name in writers
+        if name != OFF
+    ]
+
+
+def processor_milliseconds(database: Database) -> float:
+    """What this thread has used of the processor so far, and the server process of the database's one connection."""
+    with database.transaction() as connection:
+        row = connection.execute("SELECT pg_backend_pid() AS pid").fetchone()
+    assert row
+    nanoseconds = int(Path(f"/proc/{row['pid']}/schedstat").read_text("ascii").split()[0])
+    return time.thread_time() * 1000 + nanoseconds / 1e6
 
 
 @contextmanager
@@ -93,7 +114,7 @@ def own_database(dsn: str) -> Iterator[Database]:
         administrator.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     own = f"{dsn.rpartition('/')[0]}/{name}"
     migrate(own, read_settings({}).init_scripts)
-    with Database(own) as database:
+    with Database(own, max_connections=1) as database:
         yield database
 
 
@@ -102,12 +123,14 @@ def backends() -> Iterator[dict[str, str | None]]:
     """Addresses by what answers there; None: no relay, and no destination."""
     silent: Answer = lambda event, attempt: 30.0  # noqa: E731
     failing: Answer = lambda event, attempt: 500  # noqa: E731
-    with Collector(silent) as slow, Collector(failing) as broken:
+    dying: Answer = lambda event, attempt: "reset" if attempt < 3 else 201  # noqa: E731
+    with Collector(silent) as slow, Collector(failing) as broken, Collector(dying) as mortal:
         yield {
             OFF: None,
             "Marquez absent": f"http://127.0.0.1:{free_port(39_000)}",
             "Marquez silent": slow.url,
             "Marquez answers 500": broken.url,
+            "Marquez dies and comes back": mortal.url,
         }
 
 

@@ -25,6 +25,7 @@ from recant.lineage.relay import deliver_pending
 from recant.oplog import Attribution, Dataset, OperationLog
 from recant.settings import Settings, read_settings
 from recant.store import Database
+from tests.benchmarks.synthetic_log import SyntheticLog
 from tests.conftest import throwaway_database
 from tests.integration.lineage.test_every_kind import do_everything
 from tests.marquez_server import Marquez
@@ -183,6 +184,58 @@ def test_a_rollback_is_a_run(told: Told, marquez: Marquez) -> None:
     assert withdrawn["state"] == "COMPLETED"
     assert rollback["facets"]["recant_blast_radius"]["agents"] == ["intern"]
     assert marquez.edges(told.namespace)["rollback"][1] == [told.collection[1]]
+
+
+def test_where_columns_come_from_is_known(told: Told, marquez: Marquez) -> None:
+    """Of an export's texts: the collection's; of what was restored: the archive's, and through it the collection's."""
+    export, restored = told.last("export")["outputs"][0], told.last("restore_archive")["outputs"][0]
+
+    def found(dataset: dict[str, Any], column: str) -> set[str]:
+        field = f"datasetField:{dataset['namespace']}:{dataset['name']}:{column}"
+        graph = marquez.get("column-lineage", nodeId=field, depth=10)["graph"]
+        return {node["id"] for node in graph} - {field}
+
+    text = "datasetField:" + ":".join((*told.collection, "text"))
+    archived = f"datasetField:file:{told.folder.parent / 'archive.h5'}:chunks.text"
+    assert text in found(export, "chunks.text")
+    assert found(restored, "text") >= {archived, text}
+
+
+def test_what_a_run_was_built_on_is_known(told: Told, marquez: Marquez) -> None:
+    """Each run that was built on another says on which, and Marquez has that run."""
+    said = [e for e in told.events() if "recant_dependencies" in e["run"]["facets"]]
+    assert said
+    known = {run["id"]: run for job in marquez.jobs(told.namespace) for run in marquez.runs(told.namespace, job)}
+    for event in said:
+        facet = known[event["run"]["runId"]]["facets"]["recant_dependencies"]
+        assert facet == event["run"]["facets"]["recant_dependencies"]
+        assert {each["run_id"] for each in facet["built_on"]} <= known.keys()
+
+
+def test_what_was_built_on_thousands_is_told_in_parts(
+    log: OperationLog, marquez: Marquez, database: str, tmp_path: Path
+) -> None:
+    """RUNNING events go before the end: the run ends as it did, with its edges, and has one version of its output."""
+    settings = own_names(tmp_path, marquez)
+    with log.database.transaction() as connection:
+        row = connection.execute("SELECT (ensure_collection('docs', 'test-model', 'digest', 3, true)).*").fetchone()
+    assert row
+    with Database(database, role="postgres").connection() as superuser:
+        SyntheticLog(operations=2500, careless=1).fill(superuser, row["collection_id"])
+        datasets = [Dataset("input", "file", "/srv/docs"), Dataset("output", *collection_dataset(settings, "docs"))]
+        operation = log.open("summarise", Attribution("alice"), collection="docs", datasets=datasets)
+        superuser.execute("SET session_replication_role = replica")
+        superuser.execute(
+            "INSERT INTO dependency (operation_id, batch_id, input_operation_id, input_version_id, class) "
+            "SELECT %s, 1, n, n, 'derived' FROM generate_series(1, 2500) n",
+            [operation],
+        )
+    log.publish(operation)
+    assert drain(log, settings, connections=4) == 4
+    (run,) = marquez.runs(settings.lineage_namespace, "summarise.docs")
+    assert (run["state"], run["facets"]["recant_dependencies"]["total"]) == ("COMPLETED", 2500)
+    assert run["facets"]["recant_dependencies"]["first"] == 2001
+    assert marquez.edges(settings.lineage_namespace)["summarise.docs"] == (["/srv/docs"], ["recant.recant.docs"])
 
 
 def test_the_edges_of_a_failed_run_stay(told: Told, marquez: Marquez) -> None:

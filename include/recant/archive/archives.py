@@ -11,6 +11,7 @@ from typing import Any
 
 from recant.archive.compression import DEFAULT_LEVEL, Compression
 from recant.archive.contents import Contents
+from recant.archive.layout import FILE_COLUMNS
 from recant.archive.query import Filters, search_archive
 from recant.archive.reader import open_archive
 from recant.archive.restoring import Restoration, restore_archive
@@ -84,7 +85,7 @@ class Archives:
             "archive",
             attribution,
             collection=named,
-            parameters={"path": str(target), **wanted.to_dict()},
+            parameters={"path": str(target), **wanted.to_dict(), "file_columns": FILE_COLUMNS},
             datasets=self._datasets(named, target),
         )
         try:

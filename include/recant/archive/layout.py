@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from recant.json_types import JSON
+
 FORMAT: Final = "recant-archive"
 VERSION: Final = 1
 
@@ -78,6 +80,8 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """By table, its columns: a numpy type; `hash` (n, 32) of bytes; `vector` (n, dimensions) of float16; `text`, which is two
 datasets: the texts' UTF-8 one after the other, and NAME_offsets with n + 1 places where one begins."""
+FILE_COLUMNS: Final[dict[str, JSON]] = {name: dict(columns) for name, columns in TABLES.items()}
+"""The same for the log."""
 
 
 def datasets() -> Iterator[tuple[str, str, str]]:

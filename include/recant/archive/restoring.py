@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recant.archive.documents import ArchivedDocument, chosen_rows, document_blocks
+from recant.archive.layout import FILE_COLUMNS
 from recant.archive.reader import ArchiveFile, damage_named, open_archive
 from recant.archive.state import file_sha256
 from recant.archive.target import Target, find_target
@@ -80,7 +81,13 @@ def restore_archive(
             KIND,
             attribution,
             collection=target.collection.name,
-            parameters={"path": str(path), "sha256": sha256, "archived_position": file.attributes["position"], **asked},
+            parameters={
+                "path": str(path),
+                "sha256": sha256,
+                "archived_position": file.attributes["position"],
+                **asked,
+                "file_columns": FILE_COLUMNS,
+            },
             datasets=_datasets(settings, target.collection.name, path),
         )
         try:

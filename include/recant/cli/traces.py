@@ -94,6 +94,9 @@ def show(
     as_of: AsOfFlag = None,
     level: LevelFlag = None,
     limit: LimitFlag = 1_000,
+    definite: Annotated[
+        bool, typer.Option("--definite", help="Leave out what a session wrote after it was merely shown something.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Show what was built on what, and who reads and writes which dataset."""
@@ -103,7 +106,8 @@ def show(
     moments.note_zone(output, "--as-of", as_of)
     direction: Literal["up", "down", "both"] = "both" if up == down else "up" if up else "down"
     with recant.connect(settings=settings()) as kb:
-        graph = _graph(kb, beginning.given, level, limit, {"direction": direction, "depth": depth, "as_of": as_of})
+        options = {"direction": direction, "depth": depth, "as_of": as_of, "possible": not definite}
+        graph = _graph(kb, beginning.given, level, limit, options)
     if json:
         output.document(graph.to_dict())
     elif form:
@@ -166,6 +170,9 @@ def _show_failure(output: Output, radius: FailureRadius) -> None:
     if radius.records:
         output.print(f"Seen, from it or from what was built on it: {kinds(radius.records)}.")
     output.print(f"Built on it: {_states(radius.operations, radius.states)}.")
+    if radius.possible_operations:
+        possible = _states(radius.possible_operations, radius.possible_states)
+        output.print(f"Possibly, as sessions were shown it before they wrote: {possible}.")
     if radius.nearest:
         columns = ["operation#", "hops#", "state", "kind", "agent", "DAG", "collection"]
         output.table(columns, [_operation(node) for node in radius.nearest])

@@ -48,6 +48,7 @@ def _sections(graph: LineageGraph) -> list[tuple[str, list[Branch]]]:
     backward: dict[str, dict[str, str]] = {}
     for edge in graph.edges:
         word = edge.relation + (f" ×{edge.count:,}" if edge.count > 1 else "")
+        word += " before it wrote" if edge.relation == "shown" else ""
         for map_, a, b in ((forward, edge.source, edge.target), (backward, edge.target, edge.source)):
             known = map_.setdefault(a, {})
             known[b] = f"{known[b]}, {word}" if b in known else word
@@ -116,6 +117,7 @@ def _operation(node: OperationNode) -> tuple[str, str]:
     parts += [f"in {node.dag_id}.{node.task_id}"] if node.dag_id else []
     parts += [f"position {node.position:,}, {local_time(node.published_at)}"] if node.position else []
     parts += [node.state.upper()] if node.state != "published" else []
+    parts += ["POSSIBLE"] if node.certainty == "possible" else []
     parts += [f"{node.withheld_records:,} records withheld"] if node.withheld_records else []
     parts += [f"of it: {', '.join(node.records[:3])}{' …' if len(node.records) > 3 else ''}"] if node.records else []
     return "  ".join(parts), _STYLES.get(node.state, "")
@@ -125,6 +127,7 @@ def _job(node: JobNode) -> tuple[str, str]:
     parts = [f"{node.runs:,} run{'s' if node.runs != 1 else ''}"]
     parts += [f"{node.hidden:,} hidden"] if node.hidden else []
     parts += [f"{node.unpublished:,} not published"] if node.unpublished else []
+    parts += [f"{node.possible:,} possible"] if node.possible else []
     parts += [f"last at position {node.last_position:,}"] if node.last_position else []
     return f"{node.job}  ({', '.join(parts)})", "yellow" if node.hidden == node.runs else ""
 

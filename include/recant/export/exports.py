@@ -189,7 +189,7 @@ class Exports:
             KIND,
             attribution,
             collection=request.collection,
-            parameters=request.to_dict(),
+            parameters=request.to_dict() | {"file_columns": request.file_columns()},
             datasets=[*inputs, Dataset("output", "file", request.target)],
             lease_seconds=LEASE_SECONDS,
             open_key=open_key,

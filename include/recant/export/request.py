@@ -92,6 +92,11 @@ class ExportRequest:
         filters = json.loads(json.dumps(self.filters, default=_plain))
         return {f.name: getattr(self, f.name) for f in fields(self)} | texts | {"columns": columns, "filters": filters}
 
+    def file_columns(self) -> dict[str, dict[str, str]]:
+        """What the files will hold: by table its columns, by column its type."""
+        chosen = {name: TABLES[name].chosen(self.columns.get(name), vectors=self.vectors) for name in self.tables}
+        return {name: {column.name: column.type for column in columns} for name, columns in chosen.items()}
+
     @classmethod
     def from_dict(cls, known: Mapping[str, Any]) -> ExportRequest:
         """What `to_dict` gave. Raises UsageError for what it didn't."""

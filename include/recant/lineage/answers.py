@@ -41,19 +41,23 @@ class Lineage:
         depth: int | None = None,
         as_of: Moment | None = None,
         limit: int = LIMIT,
+        possible: bool = True,
     ) -> LineageGraph:
         """Run by run: what was built on it (down), what it was built on (up), and the datasets written and read.
 
         `depth` counts hops between operations; None: all. At most `limit` operations each way, the nearest; `truncated`
         says whether there are more. A document is followed by itself: of operations that wrote others as well, only
-        what was made from it. Raises UsageError, UnknownOperation.
+        what was made from it. `possible`: what a session wrote after it was shown something counts as possibly built on
+        it, over one read at most. Raises UsageError, UnknownOperation.
         """
         _require(direction, depth, limit)
         with self.database.snapshot() as connection:
             question = ask(connection, self.settings, as_of)
             if start.dataset is not None:
-                return trace_dataset(question, find_dataset(question, start.dataset), direction, depth, limit)
-            return trace_operations(question, start, direction, depth, limit)
+                return trace_dataset(
+                    question, find_dataset(question, start.dataset), direction, depth, limit, possible=possible
+                )
+            return trace_operations(question, start, direction, depth, limit, possible=possible)
 
     def upstream(self, start: Start, **options: Any) -> LineageGraph:
         """What it was built on, with the options of `trace`."""
@@ -64,11 +68,18 @@ class Lineage:
         return self.trace(start, direction="down", **options)
 
     def jobs(
-        self, start: Start, *, direction: Direction = "both", depth: int | None = None, as_of: Moment | None = None
+        self,
+        start: Start,
+        *,
+        direction: Direction = "both",
+        depth: int | None = None,
+        as_of: Moment | None = None,
+        possible: bool = True,
     ) -> LineageGraph:
         """The same with one node for all operations of a job, each of them counted, without a limit.
 
-        The operations of a document count whole here. Of a dataset, it is `get_dataset_lineage`.
+        The operations of a document count whole here. Of a dataset, it is `get_dataset_lineage`. With a `depth` a read is
+        followed by so many hops, wherever on the way it is.
         """
         _require(direction, depth)
         if start.dataset is not None:
@@ -76,7 +87,7 @@ class Lineage:
         with self.database.snapshot() as connection:
             question = ask(connection, self.settings, as_of)
             own = [operation for operation, _ in starts_of(question, start)]
-            return job_graph(question, start, own, direction, depth)
+            return job_graph(question, start, own, direction, depth, possible=possible)
 
     def get_dag_lineage(
         self,

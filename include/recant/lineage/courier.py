@@ -13,6 +13,7 @@ from recant.errors import TransientError
 from recant.lineage.crew import Crew, Place
 from recant.lineage.destinations import Destination, NeverDeliverable, NotDelivered
 from recant.lineage.events import render_event
+from recant.lineage.facets import ENDS
 from recant.lineage.outbox import Delivery, Outbox, pause_seconds
 from recant.store import Database, Row
 
@@ -204,7 +205,7 @@ def encoded(row: Row, namespace: str) -> tuple[bytes, Place]:
     """The event of a row of `read_events` as one line of JSON, and where it stands among the others."""
     event = render_event(row, namespace=namespace)
     text = json.dumps(event, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
-    ends = None if row["event_type"] == "START" else event["job"]["name"]  # type: ignore[index,call-overload]
+    ends = event["job"]["name"] if row["event_type"] in ENDS else None  # type: ignore[index,call-overload]
     return text, Place(row["operation_id"], ends)  # type: ignore[arg-type]
 
 

@@ -11,45 +11,26 @@ from openlineage.client.facet_v2 import (
     InputDatasetFacet,
     OutputDatasetFacet,
     base_subset_dataset,
-    column_lineage_dataset,
     data_quality_assertions_dataset,
     dataset_version_dataset,
     lifecycle_state_change_dataset,
     output_statistics_output_dataset,
-    schema_dataset,
 )
 
+from recant.lineage.column_facets import REEMBEDDING, column_lineage_facet, schema_facet
 from recant.lineage.naming import is_collection
 from recant.lineage.producer import PRODUCER
 
 SEVERITIES = {"critical": "error", "warning": "warn", "info": "info"}
-FIELDS = (
-    ("source", "text", "Steady name of the document: an absolute path, an address, dist:NAME"),
-    ("title", "text", "Title of the document"),
-    ("index", "integer", "Place of the chunk in its document, from 0"),
-    ("text", "text", "What is shown and stored"),
-    ("chunk_type", "text", "text, code, table, list or record"),
-    ("parent_headers", "text[]", "Headings above the chunk, outermost first"),
-    ("token_count", "integer", "Tokens of the embedded text, under the embedding model"),
-    ("attributes", "jsonb", "Free metadata"),
-)
-"""A collection as its readers know it: one row a chunk. The vector comes last, with its length in its type."""
-
-
-VECTOR_SOURCES = ("parent_headers", "text")
-"""The columns of a collection that its vectors are made from."""
-REEMBEDDING = ("reembed",)
-"""Kinds of operations that make a collection's vectors anew from what it holds."""
 MOST_OPERATIONS_OF_A_SUBSET = 20
 
 
-def input_facets(dataset: Mapping[str, Any]) -> dict[str, DatasetFacet]:
-    """Of a collection that is read: its columns. Not its version: Marquez puts what is said of an input on whichever version
-    came last, whose own it would replace.
+def input_facets(dataset: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, DatasetFacet]:
+    """Of a collection or an archive that is read: its columns. Not its version: Marquez puts what is said of an input on
+    whichever version came last, whose own it would replace.
     """
-    if not is_collection(dataset["namespace"], dataset["name"]):
-        return {}
-    return {"schema": schema_facet(dataset["dimensions"])}
+    schema = schema_facet(dataset, row)
+    return {"schema": schema} if schema else {}
 
 
 def input_dataset_facets(dataset: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, InputDatasetFacet]:
@@ -61,17 +42,16 @@ def input_dataset_facets(dataset: Mapping[str, Any], row: Mapping[str, Any]) -> 
 
 
 def output_facets(dataset: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, DatasetFacet]:
-    """Of a collection that is written: columns, version, what the gate found, where its columns come from, its birth."""
-    if not is_collection(dataset["namespace"], dataset["name"]):
-        return {}
+    """Of what is written: its columns and where they come from; of a collection also version, what the gate found, birth."""
     facets: dict[str, DatasetFacet | None] = {
-        "schema": schema_facet(dataset["dimensions"]),
-        "dataQualityAssertions": assertions_facet(row["quality"]),
-        "columnLineage": _column_lineage(dataset, row),
+        "schema": schema_facet(dataset, row),
+        "columnLineage": column_lineage_facet(dataset, row),
     }
-    if row["event_type"] == "COMPLETE":
-        facets["version"] = version_facet(row["position"])
-        facets["lifecycleStateChange"] = _lifecycle(row)
+    if is_collection(dataset["namespace"], dataset["name"]):
+        facets["dataQualityAssertions"] = assertions_facet(row["quality"])
+        if row["event_type"] == "COMPLETE":
+            facets["version"] = version_facet(row["position"])
+            facets["lifecycleStateChange"] = _lifecycle(row)
     return {key: facet for key, facet in facets.items() if facet is not None}
 
 
@@ -86,16 +66,6 @@ def output_dataset_facets(dataset: Mapping[str, Any], row: Mapping[str, Any]) ->
     if row["event_type"] == "COMPLETE" and (statistics := _statistics(dataset, row["counts"])) is not None:
         facets["outputStatistics"] = statistics
     return facets
-
-
-def schema_facet(dimensions: int | None) -> schema_dataset.SchemaDatasetFacet:
-    """The columns of a collection, one row a chunk."""
-    vector = ("vector", f"halfvec({dimensions})" if dimensions else "halfvec", "Embedding, of unit length")
-    fields = [
-        schema_dataset.SchemaDatasetFacetFields(name=name, type=kind, description=text, ordinal_position=place)
-        for place, (name, kind, text) in enumerate([*FIELDS, vector], start=1)
-    ]
-    return schema_dataset.SchemaDatasetFacet(producer=PRODUCER, fields=fields)
 
 
 def version_facet(position: int) -> dataset_version_dataset.DatasetVersionDatasetFacet:
@@ -187,33 +157,6 @@ def _lifecycle(row: Mapping[str, Any]) -> DatasetFacet | None:
         return None
     return lifecycle_state_change_dataset.LifecycleStateChangeDatasetFacet(
         producer=PRODUCER, lifecycleStateChange=change
-    )
-
-
-def _column_lineage(dataset: Mapping[str, Any], row: Mapping[str, Any]) -> DatasetFacet | None:
-    """Known where a collection is made from a collection: re-embedding makes its vectors from its texts.
-
-    Of an ingest it isn't: folders, pages and distributions have no columns.
-    """
-    read = [d for d in row["datasets"] if d["direction"] == "input" and is_collection(d["namespace"], d["name"])]
-    if row["kind"] not in REEMBEDDING or len(read) != 1:
-        return None
-    (source,) = read
-    inputs = [
-        column_lineage_dataset.InputField(
-            namespace=source["namespace"],
-            name=source["name"],
-            field=field,
-            transformations=[
-                column_lineage_dataset.Transformation(
-                    type="DIRECT", subtype="TRANSFORMATION", description="embedded by the collection's model"
-                )
-            ],
-        )
-        for field in VECTOR_SOURCES
-    ]
-    return column_lineage_dataset.ColumnLineageDatasetFacet(
-        producer=PRODUCER, fields={"vector": column_lineage_dataset.Fields(inputFields=inputs)}
     )
 
 

@@ -45,7 +45,7 @@ def _input(dataset: Mapping[str, Any], row: Mapping[str, Any]) -> InputDataset:
     return InputDataset(
         namespace=dataset["namespace"],
         name=dataset["name"],
-        facets=input_facets(dataset),
+        facets=input_facets(dataset, row),
         inputFacets=input_dataset_facets(dataset, row),
     )
 

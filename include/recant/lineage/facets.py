@@ -26,11 +26,13 @@ from openlineage.client.facet_v2 import (
 )
 
 from recant.json_types import JSON
+from recant.lineage.dependency_facet import dependencies_facet
 from recant.lineage.producer import PRODUCER, SCHEMAS
 from recant.lineage.rollback_facets import blast_radius_facet, rollback_facet
 
 OPERATION_SCHEMA = f"{SCHEMAS}recant_operation-1-0-0.json#/$defs/RecantOperationRunFacet"
-STATES = {"START": "open", "COMPLETE": "published", "ABORT": "aborted", "FAIL": "aborted"}
+STATES = {"START": "open", "RUNNING": "open", "COMPLETE": "published", "ABORT": "aborted", "FAIL": "aborted"}
+ENDS = ("COMPLETE", "ABORT", "FAIL")
 
 
 @attr.define(kw_only=True)
@@ -74,7 +76,7 @@ def operation_facet(row: Mapping[str, Any]) -> RecantOperationRunFacet:
         collection=row["collection"],
         session=row["session"],
         run_id=row["run_id"],
-        counts=row["counts"] if row["event_type"] != "START" and row["counts"] else None,
+        counts=row["counts"] if row["event_type"] in ENDS and row["counts"] else None,
         withdrew=[verdict["operation_id"] for verdict in hidden] if verdicts else None,
         withdrew_runs=[verdict["run_id"] for verdict in hidden] if verdicts else None,
         brought_back=shown or None,
@@ -99,6 +101,7 @@ def run_facets(row: Mapping[str, Any]) -> dict[str, RunFacet]:
     context = row["context"]
     facets: dict[str, RunFacet | None] = {
         "recant_operation": operation_facet(row),
+        "recant_dependencies": dependencies_facet(row),
         "recant_rollback": rollback_facet(row),
         "recant_blast_radius": blast_radius_facet(row),
         "parent": parent_facet(context),

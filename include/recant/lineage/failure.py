@@ -8,6 +8,7 @@ from typing import Any
 
 from recant.lineage.graph import JobNode, LineageGraph, OperationNode
 from recant.lineage.jobs import job_graph, jobs_of, walk_datasets
+from recant.lineage.possible import possible_reach
 from recant.lineage.question import Question
 from recant.lineage.runs import operation_nodes
 from recant.lineage.starts import WHOLE, Dataset, Start, find_operations
@@ -32,6 +33,9 @@ class FailureRadius:
     operations: int
     """Downstream."""
     states: dict[str, int]
+    possible_operations: int
+    """Not among these: what was written after a session was merely shown any of it, and what was built on that."""
+    possible_states: dict[str, int]
     nearest: list[OperationNode]
     """Operations downstream, the nearest first, as many as the limit allowed."""
     dags: list[dict[str, Any]]
@@ -47,7 +51,8 @@ class FailureRadius:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        plain = ("own_operations", "own_states", "operations", "states", "dags", "records", "datasets", "artifacts")
+        counts = ("own_operations", "own_states", "operations", "states", "possible_operations", "possible_states")
+        plain = (*counts, "dags", "records", "datasets", "artifacts")
         return {
             "start": self.graph.start,
             "position": self.graph.position,
@@ -62,6 +67,7 @@ def failure_radius(question: Question, start: Start, limit: int) -> FailureRadiu
     """Of these operations; at most `limit` downstream are named."""
     own = find_operations(question, start)
     below = sorted(set(reach(question, own, upstream=False, depth=None)).difference(own))
+    possible = possible_reach(question, own, [*own, *below], upstream=False, depth=None)
     written, further = _written(question, own), _written(question, below)
     runs, _ = walk_datasets(question, written, upstream=False, depth=None)
     own_jobs = jobs_of(question, own)
@@ -73,6 +79,8 @@ def failure_radius(question: Question, start: Start, limit: int) -> FailureRadiu
         own_states=_states(question, own),
         operations=len(below),
         states=_states(question, below),
+        possible_operations=len(possible),
+        possible_states=_states(question, possible),
         nearest=_nearest(question, own, limit),
         dags=_dags(jobs_of(question, below), {job.dag_id for job in own_jobs}),
         records=_records(question, [*own, *below]),

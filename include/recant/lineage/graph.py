@@ -15,6 +15,7 @@ from recant.lineage.naming import is_collection
 
 Direction = Literal["up", "down", "both"]
 Level = Literal["runs", "jobs"]
+Certainty = Literal["definite", "possible"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class OperationNode:
     """Hops from where the question starts: 0 there, above it downstream, below it upstream."""
     records: tuple[str, ...] = ()
     """The documents of it that are meant; none named: all of it."""
+    certainty: Certainty = "definite"
+    """possible: each way there leads over a read: a session was shown something, and wrote then."""
     marquez_url: str | None = None
 
     @property
@@ -70,6 +73,8 @@ class JobNode:
     """Of the runs, those that are reverted or quarantined."""
     unpublished: int
     """Of the runs, those that are open or were aborted."""
+    possible: int
+    """Of the runs, those that only a read leads to."""
     last_position: int | None
     last_operation: int
     agents: tuple[str, ...]
@@ -116,9 +121,18 @@ class Edge:
     target: str
     relation: str
     """read (dataset to operation), wrote (operation to dataset), holds (operation to artifact); between operations the
-    class of the dependency: derived, referenced, affirmed, decided, cited."""
+    class of the dependency: derived, referenced, affirmed, decided, cited; or shown (to a session, before it wrote)."""
     count: int = 1
     """How many runs, or pairs of runs, it stands for."""
+
+    @property
+    def certainty(self) -> Certainty:
+        """possible: that the one may have been built on the other, as its session was shown it."""
+        return "possible" if self.relation == "shown" else "definite"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self) | {"certainty": self.certainty}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +173,7 @@ class LineageGraph:
             "level": self.level,
             **nodes,
             "artifacts": self.artifacts,
-            "edges": [asdict(edge) for edge in self.edges],
+            "edges": [edge.to_dict() for edge in self.edges],
             "truncated": self.truncated,
         }
 

@@ -119,6 +119,26 @@ FROM unnest(%(operations)s::bigint[]) AS u (id) CROSS JOIN LATERAL lineage_files
 SELECT DISTINCT u.id, x.operation_id, 0, NULL, NULL, x.namespace, x.name
 FROM unnest(%(operations)s::bigint[]) AS u (id) CROSS JOIN LATERAL lineage_files_above(u.id) x
 
+-- name: shown_to
+-- Who was shown work of these operations (record 0: any of it) and wrote then.
+SELECT DISTINCT t.o AS via, s.operation_id, 0 AS record_id, 'shown' AS relation, NULL AS source, NULL AS namespace, NULL AS name
+FROM unnest(%(operations)s::bigint[], %(records)s::bigint[]) AS t (o, r)
+JOIN session_read x ON x.operation_id = t.o AND (t.r = 0 OR x.record_id = t.r)
+JOIN session_search s ON s.id = x.search_id AND s.operation_id <> t.o
+JOIN operation o ON o.id = s.operation_id
+WHERE o.position <= %(position)s
+ORDER BY 2, 1 LIMIT %(limit)s
+
+-- name: shown_before
+-- Whose work these operations' sessions were shown since their write before.
+SELECT DISTINCT t.o AS via, x.operation_id, 0 AS record_id, 'shown' AS relation, NULL AS source, NULL AS namespace, NULL AS name
+FROM unnest(%(operations)s::bigint[]) AS t (o)
+JOIN session_search s ON s.operation_id = t.o
+JOIN session_read x ON x.search_id = s.id AND x.operation_id <> t.o
+JOIN operation o ON o.id = x.operation_id
+WHERE o.position <= %(position)s
+ORDER BY 2 DESC, 1 LIMIT %(limit)s
+
 -- name: reach
 SELECT lineage_reach(%(operations)s::bigint[], %(upstream)s, %(depth)s, %(position)s) AS operations
 
@@ -169,11 +189,12 @@ o.kind, c.name AS collection, o.context ->> 'dag_id' AS dag_id, o.context ->> 't
 -- name: jobs_of_operations
 -- Operations by the job that they are runs of. `hidden`: reverted or quarantined; `unpublished`: open or aborted.
 SELECT kind, collection, dag_id, task_id, parent_job_name, sum(runs)::bigint AS runs, sum(hidden)::bigint AS hidden,
-       sum(unpublished)::bigint AS unpublished, max(last_position) AS last_position, max(last_operation) AS last_operation,
+       sum(unpublished)::bigint AS unpublished, sum(possible)::bigint AS possible, max(last_position) AS last_position, max(last_operation) AS last_operation,
        array_agg(agent ORDER BY agent) AS agents
 FROM (
   SELECT {job_columns}, o.agent, count(*) AS runs, count(*) FILTER (WHERE o.life = 'published' AND NOT {visible_then}) AS hidden,
-         count(*) FILTER (WHERE o.life <> 'published') AS unpublished, max(o.position) AS last_position, max(o.id) AS last_operation,
+         count(*) FILTER (WHERE o.life <> 'published') AS unpublished,
+         count(*) FILTER (WHERE o.id = ANY (%(possible)s::bigint[])) AS possible, max(o.position) AS last_position, max(o.id) AS last_operation,
          min(o.id) AS first_operation
   FROM operation o LEFT JOIN collection c ON c.id = o.collection_id
   WHERE o.id = ANY (%(operations)s::bigint[])
@@ -198,6 +219,18 @@ FROM (SELECT DISTINCT d.input_operation_id, d.operation_id, d.class FROM depende
 JOIN operation i ON i.id = e.input_operation_id LEFT JOIN collection ic ON ic.id = i.collection_id
 JOIN operation o ON o.id = e.operation_id LEFT JOIN collection c ON c.id = o.collection_id
 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 ORDER BY min(o.id), 11
+
+-- name: reads_of_jobs
+-- Which jobs' operations were shown work of which jobs', both ends among these operations.
+SELECT i.kind AS via_kind, ic.name AS via_collection, i.context ->> 'dag_id' AS via_dag_id, i.context ->> 'task_id' AS via_task_id,
+       {via_parent_job} AS via_parent_job_name,
+       {job_columns}, 'shown' AS relation, count(*) AS links
+FROM (SELECT DISTINCT x.operation_id AS input_operation_id, s.operation_id FROM session_search s JOIN session_read x ON x.search_id = s.id
+      WHERE s.operation_id = ANY (%(operations)s::bigint[]) AND x.operation_id = ANY (%(operations)s::bigint[])
+        AND x.operation_id <> s.operation_id) e
+JOIN operation i ON i.id = e.input_operation_id LEFT JOIN collection ic ON ic.id = i.collection_id
+JOIN operation o ON o.id = e.operation_id LEFT JOIN collection c ON c.id = o.collection_id
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 ORDER BY min(o.id)
 
 -- name: operations_touching
 -- Runs that read (or wrote) any of these datasets; runs that failed or are still open as well, while they are asked about today.

@@ -10,6 +10,7 @@ from typing import Any
 from recant.lineage.graph import Direction, JobNode, LineageGraph, dataset_id
 from recant.lineage.holdings import artifacts_of, tie_to_datasets
 from recant.lineage.naming import is_collection, job_name
+from recant.lineage.possible import possible_reach
 from recant.lineage.question import Question
 from recant.lineage.starts import Dataset, Start
 from recant.lineage.ties import Ties
@@ -22,10 +23,22 @@ def ways(direction: Direction) -> list[bool]:
 
 
 def job_graph(
-    question: Question, start: Start, own: Sequence[int], direction: Direction, depth: int | None
+    question: Question,
+    start: Start,
+    own: Sequence[int],
+    direction: Direction,
+    depth: int | None,
+    *,
+    possible: bool = True,
 ) -> LineageGraph:
     """The jobs of these operations first, then those that they lead to; every operation is counted."""
     met = {upstream: reach(question, own, upstream=upstream, depth=depth) for upstream in ways(direction)}
+    definite = {operation for found in met.values() for operation in found}
+    maybe: set[int] = set()
+    for upstream, found in met.items():
+        further = possible_reach(question, own, found, upstream=upstream, depth=depth) if possible else []
+        maybe.update(set(further) - definite)
+        met[upstream] = sorted({*found, *further})
     above, below = met.get(True, []), met.get(False, [])
     ties = Ties()
     touch_datasets(question, ties, above, "input")
@@ -44,7 +57,7 @@ def job_graph(
         depth=depth,
         position=question.position,
         level="jobs",
-        jobs=sorted(jobs_of(question, everything), key=lambda job: job.node_id not in names),
+        jobs=sorted(jobs_of(question, everything, possible=maybe), key=lambda job: job.node_id not in names),
         datasets=ties.nodes(question),
         artifacts=artifacts,
         edges=ties.edges(),
@@ -92,10 +105,10 @@ def job_of(row: Mapping[str, Any], prefix: str = "") -> str:
 _job_name = lru_cache(maxsize=10_000)(job_name)
 
 
-def jobs_of(question: Question, operations: Collection[int]) -> list[JobNode]:
-    """The jobs of these operations, in the order in which they first ran."""
+def jobs_of(question: Question, operations: Collection[int], *, possible: Collection[int] = ()) -> list[JobNode]:
+    """The jobs of these operations, in the order in which they first ran; `possible`: those that only a read leads to."""
     found: dict[str, JobNode] = {}
-    for row in question.rows("jobs_of_operations", operations=list(operations)):
+    for row in question.rows("jobs_of_operations", operations=list(operations), possible=list(possible)):
         name = job_of(row)
         row["agents"] = tuple(row["agents"])
         del row["parent_job_name"]
@@ -120,8 +133,9 @@ def touch_datasets(
 
 
 def link_jobs(question: Question, ties: Ties, operations: Collection[int]) -> None:
-    """Which jobs' operations were built on which jobs'."""
-    for row in question.rows("links_of_jobs", operations=list(operations)):
+    """Which jobs' operations were built on which jobs', and which may have been."""
+    given = list(operations)
+    for row in question.rows("links_of_jobs", operations=given) + question.rows("reads_of_jobs", operations=given):
         ties.add(f"job:{job_of(row, 'via_')}", f"job:{job_of(row)}", row["relation"], row["links"])
 
 
@@ -155,6 +169,7 @@ def _together(a: JobNode, b: JobNode) -> JobNode:
         runs=a.runs + b.runs,
         hidden=a.hidden + b.hidden,
         unpublished=a.unpublished + b.unpublished,
+        possible=a.possible + b.possible,
         last_position=max(positions, default=None),
         last_operation=max(a.last_operation, b.last_operation),
         agents=tuple(sorted({*a.agents, *b.agents})),

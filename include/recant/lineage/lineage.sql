@@ -32,14 +32,16 @@ FROM lineage_delivery
 WHERE destination = %(destination)s AND state = 'pending';
 
 -- name: read_events
--- Everything that an event's rendering needs, from the log alone: of what may still change nothing.
+-- Everything that an event's rendering needs, from the log alone: of what may still change nothing. Of what an operation was made
+-- from, an event tells what those before it of its run didn't.
 SELECT e.id AS event_id, e.event_type, e.event_time,
        o.id AS operation_id, o.position, o.kind, o.control, o.agent, o.session, o.run_id,
        o.lineage_run_id::text AS lineage_run_id, o.message, o.reason, o.counts, o.context, o.parameters, c.name AS collection,
        coalesce(o.position = (SELECT min(x.position) FROM operation x WHERE x.collection_id = o.collection_id), false)
          AS first_of_collection,
        coalesce(datasets.rows, '[]') AS datasets, coalesce(checks.rows, '[]') AS quality,
-       coalesce(verdicts.rows, '[]') AS verdicts, coalesce(record_verdicts.rows, '[]') AS record_verdicts, plan.found AS plan
+       coalesce(verdicts.rows, '[]') AS verdicts, coalesce(record_verdicts.rows, '[]') AS record_verdicts, plan.found AS plan,
+       made_from.found AS made_from
 FROM lineage_event e
 JOIN operation o ON o.id = e.operation_id
 LEFT JOIN collection c ON c.id = o.collection_id
@@ -53,20 +55,20 @@ LEFT JOIN LATERAL (
 ) datasets ON true
 LEFT JOIN LATERAL (
   SELECT jsonb_agg(q.result -> 'expectations' ORDER BY q.id) AS rows FROM quality_check q WHERE q.operation_id = o.id
-) checks ON e.event_type <> 'START'
+) checks ON e.event_type NOT IN ('START', 'RUNNING')
 LEFT JOIN LATERAL (
   SELECT jsonb_agg(jsonb_build_object('operation_id', v.operation_id, 'run_id', target.lineage_run_id, 'shows', v.shows)
                    ORDER BY v.operation_id) AS rows
   FROM verdict v JOIN operation target ON target.id = v.operation_id
   WHERE v.control_id = o.id
-) verdicts ON o.control AND e.event_type <> 'START'
+) verdicts ON o.control AND e.event_type NOT IN ('START', 'RUNNING')
 LEFT JOIN LATERAL (
   SELECT jsonb_agg(jsonb_build_object('operation_id', v.id, 'run_id', v.lineage_run_id, 'shows', v.shows, 'records', v.records)
                    ORDER BY v.id, v.shows) AS rows
   FROM (SELECT target.id, target.lineage_run_id, r.shows, count(*) AS records
         FROM record_verdict r JOIN operation target ON target.id = r.operation_id
         WHERE r.control_id = o.id GROUP BY target.id, r.shows) v
-) record_verdicts ON o.control AND e.event_type <> 'START'
+) record_verdicts ON o.control AND e.event_type NOT IN ('START', 'RUNNING')
 LEFT JOIN LATERAL (
   SELECT jsonb_build_object(
     'planned_by', p.agent, 'approved_at', to_char(p.approved_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
@@ -75,7 +77,17 @@ LEFT JOIN LATERAL (
                    FROM (SELECT x ->> 'relation' AS relation, count(*) AS operations
                          FROM jsonb_array_elements(p.report -> 'blast_radius' -> 'operations') x GROUP BY 1) a)) AS found
   FROM rollback_plan p WHERE p.applied_as = o.id
-) plan ON o.control AND e.event_type <> 'START'
+) plan ON o.control AND e.event_type NOT IN ('START', 'RUNNING')
+LEFT JOIN LATERAL (
+  SELECT jsonb_build_object('total', min(b.total), 'first', min(b.place), 'rows', jsonb_agg(
+           jsonb_build_object('operation_id', b.input_operation_id, 'run_id', made.lineage_run_id, 'class', b.class, 'records', b.records)
+           ORDER BY b.place)) AS found
+  FROM (SELECT *, count(*) OVER () AS total FROM lineage_built_on(o.id)) b
+  JOIN operation made ON made.id = b.input_operation_id
+  WHERE CASE WHEN e.event_type = 'RUNNING' THEN b.place > 1000 * (e.part - 1) AND b.place <= 1000 * e.part
+             ELSE b.place > 1000 * (SELECT count(*) FROM lineage_event r WHERE r.operation_id = o.id AND r.event_type = 'RUNNING') END
+  HAVING count(*) > 0
+) made_from ON e.event_type IN ('RUNNING', 'COMPLETE')
 WHERE e.id = ANY (%(events)s)
 ORDER BY e.id;
 
@@ -102,28 +114,34 @@ SELECT pg_try_advisory_lock(7241170, 1) AS taken;
 LISTEN recant_lineage;
 
 -- name: lineage_status
--- What each destination has had and is still owed.
+-- What each destination has had and is still owed: read from what is owed, however much was delivered.
 SELECT n.name AS destination, n.address, n.attached, n.filled,
-       waiting.pending, had.delivered, gone.dead, waiting.failing,
-       waiting.oldest_pending_seconds, waiting.next_attempt_seconds, had.last_delivered_at, last.error AS last_error
+       waiting.pending, coalesce(had.delivered, 0) AS delivered, gone.dead, waiting.failing,
+       oldest.seconds AS oldest_pending_seconds, waiting.next_attempt_seconds, had.last_delivered_at, last.error AS last_error
 FROM lineage_destination n
+LEFT JOIN lineage_tally had ON had.destination = n.name
 CROSS JOIN LATERAL (
   SELECT count(*) AS pending, count(*) FILTER (WHERE d.attempts > 0) AS failing,
-         extract(epoch FROM clock_timestamp() - min(e.event_time))::float8 AS oldest_pending_seconds,
          extract(epoch FROM min(d.next_attempt_at) - clock_timestamp())::float8 AS next_attempt_seconds
-  FROM lineage_delivery d JOIN lineage_event e ON e.id = d.event_id
+  FROM lineage_delivery d
   WHERE d.destination = n.name AND d.state = 'pending'
 ) waiting
-CROSS JOIN LATERAL (
-  SELECT count(*) AS delivered, max(d.delivered_at) AS last_delivered_at
-  FROM lineage_delivery d WHERE d.destination = n.name AND d.state = 'delivered'
-) had
+LEFT JOIN LATERAL (
+  SELECT extract(epoch FROM clock_timestamp() - e.event_time)::float8 AS seconds
+  FROM lineage_delivery d JOIN lineage_event e ON e.id = d.event_id
+  WHERE d.destination = n.name AND d.state = 'pending' ORDER BY d.event_id LIMIT 1
+) oldest ON true
 CROSS JOIN LATERAL (
   SELECT count(*) AS dead FROM lineage_delivery d WHERE d.destination = n.name AND d.state = 'dead'
 ) gone
 LEFT JOIN LATERAL (
-  SELECT d.error FROM lineage_delivery d
-  WHERE d.destination = n.name AND d.state IN ('pending', 'dead') AND d.error IS NOT NULL ORDER BY d.event_id DESC LIMIT 1
+  SELECT x.error FROM (
+    (SELECT d.event_id, d.error FROM lineage_delivery d
+     WHERE d.destination = n.name AND d.state = 'pending' AND d.error IS NOT NULL ORDER BY d.event_id DESC LIMIT 1)
+    UNION ALL
+    (SELECT d.event_id, d.error FROM lineage_delivery d
+     WHERE d.destination = n.name AND d.state = 'dead' ORDER BY d.event_id DESC LIMIT 1)) x
+  ORDER BY x.event_id DESC LIMIT 1
 ) last ON true
 ORDER BY n.name;
 

@@ -12,7 +12,7 @@ _RELATIONS = {"read": "", "wrote": ""}
 
 
 def picture_of(graph: LineageGraph, title: str | None = None) -> Picture:
-    """Operations or jobs, datasets and artifacts. Hidden operations are pale, aborted ones red; the start stands out."""
+    """Operations or jobs, datasets and artifacts. Hidden operations are pale, aborted and possible ones red; the start stands out."""
     starts = set(graph.start_nodes)
     boxes = [_dataset_box(node, starts) for node in graph.datasets]
     boxes += [_operation_box(node, starts) for node in graph.operations]
@@ -58,9 +58,11 @@ def _dataset_box(node: DatasetNode, starts: set[str]) -> Box:
 
 def _operation_box(node: OperationNode, starts: set[str]) -> Box:
     hidden = node.state in ("reverted", "quarantined")
-    tone = "faded" if hidden else "warning" if node.state == "aborted" else "plain"
+    doubtful = node.state == "aborted" or node.certainty == "possible"
+    tone = "faded" if hidden else "warning" if doubtful else "plain"
     where = f" of {node.dag_id}.{node.task_id}" if node.dag_id else ""
     state = "" if node.state == "published" else f", {node.state}"
+    state += ", possible" if node.certainty == "possible" else ""
     return Box(
         node.node_id,
         f"{node.kind} {node.operation_id}",
@@ -92,11 +94,12 @@ def _operation_notes(node: OperationNode) -> tuple[str, ...]:
 def _job_box(node: JobNode, starts: set[str]) -> Box:
     hidden = f", {node.hidden:,} hidden" if node.hidden else ""
     unpublished = f", {node.unpublished:,} unpublished" if node.unpublished else ""
+    possible = f", {node.possible:,} possible" if node.possible else ""
     gone = node.hidden + node.unpublished == node.runs
     return Box(
         node.node_id,
         node.job,
-        f"{node.runs:,} run{'s' if node.runs != 1 else ''}{hidden}{unpublished}",
+        f"{node.runs:,} run{'s' if node.runs != 1 else ''}{hidden}{unpublished}{possible}",
         shape="round",
         tone="start" if node.node_id in starts else "faded" if gone else "plain",
         group=node.kind,
@@ -113,10 +116,12 @@ def _artifact_box(artifact: dict[str, Any]) -> Box:
 
 
 def _arrows(graph: LineageGraph) -> list[Arrow]:
-    """One for each pair of nodes, with all that ties them."""
+    """One for each pair of nodes, with all that ties them; dashed where nothing of it is definite."""
     labels: dict[tuple[str, str], list[str]] = {}
+    definite: set[tuple[str, str]] = set()
     for edge in graph.edges:
         word = _RELATIONS.get(edge.relation, edge.relation)
         count = f"×{edge.count:,}" if edge.count > 1 else ""
+        definite |= {(edge.source, edge.target)} if edge.certainty == "definite" else set()
         labels.setdefault((edge.source, edge.target), []).append(f"{word} {count}".strip())
-    return [Arrow(*ends, ", ".join(filter(None, words))) for ends, words in labels.items()]
+    return [Arrow(*ends, ", ".join(filter(None, words)), ends not in definite) for ends, words in labels.items()]

@@ -23,6 +23,7 @@ _WITH_PARTS = (
     "jobs_of_operations",
     "datasets_of_jobs",
     "links_of_jobs",
+    "reads_of_jobs",
     "states_of_operations",
     "records_of_operations",
 )

@@ -7,6 +7,7 @@ from typing import Any
 from recant.lineage.graph import Direction, LineageGraph, OperationNode
 from recant.lineage.holdings import artifacts_of, tie_to_operations
 from recant.lineage.jobs import job_of, ways
+from recant.lineage.possible import follow_reads
 from recant.lineage.question import Question
 from recant.lineage.starts import WHOLE, Dataset, Start, Target, find_document, find_operations
 from recant.lineage.ties import Ties
@@ -17,18 +18,19 @@ _SHOWN = {"input": True, "output": False}
 
 
 def trace_operations(
-    question: Question, start: Start, direction: Direction, depth: int | None, limit: int
+    question: Question, start: Start, direction: Direction, depth: int | None, limit: int, *, possible: bool = True
 ) -> LineageGraph:
-    """From operations, or from a document of theirs."""
-    starts = starts_of(question, start)
-    walks = {
-        upstream: walk(question, starts, upstream=upstream, depth=depth, limit=limit) for upstream in ways(direction)
-    }
+    """From operations, or from a document of theirs. `possible`: over reads as well."""
+    starts, walks = starts_of(question, start), {}
+    for upstream in ways(direction):
+        walks[upstream] = walk(question, starts, upstream=upstream, depth=depth, limit=limit)
+        if possible:
+            follow_reads(question, walks[upstream], upstream=upstream, depth=depth, limit=limit)
     return _graph(question, start.given, walks, Ties(), direction, depth)
 
 
 def trace_dataset(
-    question: Question, dataset: Dataset, direction: Direction, depth: int | None, limit: int
+    question: Question, dataset: Dataset, direction: Direction, depth: int | None, limit: int, *, possible: bool = True
 ) -> LineageGraph:
     """From a dataset: the first hop leads to those that read it, or that wrote it, the newest first."""
     namespace, name = dataset
@@ -38,7 +40,10 @@ def trace_dataset(
         said, step = ("output", -1) if upstream else ("input", 1)
         rows = question.rows("operations_of_dataset", namespace=namespace, name=name, direction=said, limit=limit + 1)
         starts = [(row["id"], WHOLE) for row in rows]
-        reached = walk(question, starts, upstream=upstream, depth=None if depth is None else depth - 1, limit=limit)
+        further = None if depth is None else depth - 1
+        reached = walk(question, starts, upstream=upstream, depth=further, limit=limit)
+        if possible:
+            follow_reads(question, reached, upstream=upstream, depth=further, limit=limit)
         reached.distances = {operation: distance + step for operation, distance in reached.distances.items()}
         for operation, _ in starts[:limit]:
             ties.touch(f"operation:{operation}", said, node)
@@ -61,8 +66,10 @@ def operation_nodes(question: Question, reached: Reached) -> list[OperationNode]
         number, job = row["operation_id"], job_of(row)
         del row["parent_job_name"]
         records, page = tuple(sorted(reached.records.get(number, ()))), question.job_page(job)
-        distance = reached.distances[number]
-        found.append(OperationNode(job=job, distance=distance, records=records, marquez_url=page, **row))
+        distance, certainty = reached.distances[number], reached.certainty(number)
+        found.append(
+            OperationNode(job=job, distance=distance, records=records, certainty=certainty, marquez_url=page, **row)
+        )
     return sorted(found, key=lambda node: (abs(node.distance), node.operation_id))
 
 
@@ -75,6 +82,8 @@ def _graph(
     depth: int | None,
 ) -> LineageGraph:
     together = Reached()
+    definite = {o for reached in walks.values() for o in reached.distances if o not in reached.possible}
+    together.possible = {o for reached in walks.values() for o in reached.possible} - definite
     for reached in walks.values():
         together.distances = reached.distances | together.distances
         for operation, sources in reached.records.items():

@@ -2,7 +2,8 @@
 
 Between operations the log's dependencies are followed. Through a dataset that is no collection (a file that one operation
 wrote and another read) only names lead on. A hop is one query, whatever is in the log; hidden operations are walked
-through, as what was built on them was built on them.
+through, as what was built on them was built on them. What a session was shown before it wrote is followed once at most on
+any way, in `recant.lineage.possible`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from recant.lineage.graph import Edge, dataset_id
+from recant.lineage.graph import Certainty, Edge, dataset_id
 from recant.lineage.question import Question
 from recant.lineage.starts import WHOLE, Dataset, Target
 from recant.store import Row
@@ -33,11 +34,23 @@ class Reached:
     files: dict[str, Dataset] = field(default_factory=dict)
     """Datasets at the ends of edges, by node."""
     truncated: bool = False
+    targets: set[Target] = field(default_factory=set)
+    """The operations, and of those that are meant in part their records."""
+    possible: set[int] = field(default_factory=set)
+    """Of the operations, those that only a read leads to."""
+
+    def certainty(self, operation: int) -> Certainty:
+        """Of one that was reached."""
+        return "possible" if operation in self.possible else "definite"
 
     def note(self, row: Row, *, upstream: bool) -> None:
-        """One hop's edge, or two through a file."""
+        """An operation that was reached, and what leads there."""
         if row["source"] is not None:
             self.records.setdefault(row["operation_id"], set()).add(row["source"])
+        self.tie(row, upstream=upstream)
+
+    def tie(self, row: Row, *, upstream: bool) -> None:
+        """One hop's edge, or two through a file."""
         ends = (f"operation:{row['via']}", f"operation:{row['operation_id']}")
         before, after = reversed(ends) if upstream else ends
         if row["relation"] is not None:
@@ -52,10 +65,11 @@ def walk(question: Question, starts: Sequence[Target], *, upstream: bool, depth:
     """At most `limit` operations, the start among them; `depth` hops, or all."""
     reached = Reached({operation: 0 for operation, _ in starts[:limit]}, truncated=len(starts) > limit)
     frontier = list(dict.fromkeys(starts[:limit]))
-    seen, hop = set(frontier), 0
+    reached.targets |= set(frontier)
+    seen, hop = reached.targets, 0
     while frontier and (depth is None or hop < depth) and not reached.truncated:
         hop += 1
-        rows = _next(question, frontier, upstream, room=limit - len(reached.distances))
+        rows = next_hop(question, frontier, upstream, room=limit - len(reached.distances))
         frontier = []
         for row in rows:
             if row["operation_id"] not in reached.distances and len(reached.distances) >= limit:
@@ -77,7 +91,8 @@ def reach(question: Question, operations: Iterable[int], *, upstream: bool, dept
     return found
 
 
-def _next(question: Question, frontier: list[Target], upstream: bool, *, room: int) -> list[Row]:
+def next_hop(question: Question, frontier: Sequence[Target], upstream: bool, *, room: int) -> list[Row]:
+    """What was built on these (or what these were built on), with room for so many more operations."""
     given: dict[str, Any] = {
         "operations": [operation for operation, _ in frontier],
         "limit": (room + 1) * ROWS_PER_OPERATION + len(frontier),

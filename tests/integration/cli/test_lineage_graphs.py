@@ -15,6 +15,7 @@ from recant.oplog import Attribution, Selector
 from tests.integration.cli.command_line import Run
 from tests.integration.library import Library
 from tests.integration.lineage.lineage_histories import begin, export, lineage_of, of_dag, publish
+from tests.integration.lineage.test_lineage_answers import show
 
 HOSTILE = "<script>alert(1)</script>\"'`]]\n%%{init: {}}%%"
 
@@ -49,6 +50,28 @@ def test_a_tree_of_what_was_built_on_an_operation(recant: Run, written: list[int
     assert f"cited  ingest {third}" in below[2]
     assert "QUARANTINED" in below[2]
     assert lines.count("  wrote  collection library") == 1, "a node stands where it is nearest"
+
+
+def test_what_was_merely_shown_is_possible(recant: Run, library: Library, written: list[int]) -> None:
+    """It says so, by operation and by job; `--definite` leaves it out."""
+    show(library, "s", written[0], "/srv/docs/a.md")
+    reader = publish(library, {"after": "reading"}, by=Attribution("reader", "s"))
+    command = ("lineage", "show", "--operation", str(written[0]), "--down")
+    (line,) = [line for line in recant(*command).out.splitlines() if f"ingest {reader}" in line]
+    assert line.startswith(f"  shown before it wrote  ingest {reader}")
+    assert line.endswith("POSSIBLE")
+    assert "1 possible" in recant(*command, "--level", "jobs").out
+    assert f"ingest {reader}" not in recant(*command, "--definite").out
+
+
+def test_a_failure_counts_what_was_merely_shown(recant: Run, library: Library) -> None:
+    """By itself: it isn't among what was built on the run."""
+    bad = publish(library, {"bad": "one"}, by=of_dag("load", "l1"))
+    show(library, "s", bad, "bad")
+    publish(library, {"after": "reading"}, by=Attribution("reader", "s"))
+    told = recant("lineage", "failure", "--dag", "load").out
+    assert "Built on it: 0 operations." in told
+    assert "Possibly, as sessions were shown it before they wrote: 1 operation (1 published)." in told
 
 
 def test_up_down_and_depth(recant: Run, written: list[int]) -> None:

@@ -113,6 +113,19 @@ def test_what_a_rollback_did_is_told(story: recant.KnowledgeBase, events: list[d
     assert radius["datasets"]
 
 
+def test_columns_of_files_are_told_with_where_they_come_from(events: list[dict[str, Any]]) -> None:
+    """Of an archive, of an export, and of what was restored; each end is a column that its dataset has."""
+    for kind in ("archive", "export", "restore_archive"):
+        event = last(events, kind)
+        ((output,), inputs) = event["outputs"], {d["name"]: d for d in event["inputs"]}
+        columns = output["facets"]["columnLineage"]["fields"]
+        assert columns.keys() <= {f["name"] for f in output["facets"]["schema"]["fields"]}
+        for source in (source for column in columns.values() for source in column["inputFields"]):
+            schema = inputs[source["name"]]["facets"]["schema"]
+            assert source["field"] in {f["name"] for f in schema["fields"]}
+        assert {"archive": "chunks.text", "export": "chunks.text", "restore_archive": "text"}[kind] in columns
+
+
 def test_only_its_first_operation_creates_a_collection(events: list[dict[str, Any]]) -> None:
     """An ingest, or a restore from an archive; and none of what comes after it."""
     created = [e["job"]["name"] for e in events for d in e["outputs"] if "lifecycleStateChange" in d["facets"]]

@@ -7,6 +7,7 @@ import pytest
 from recant.errors import UnknownOperation, UsageError
 from recant.lineage import Start
 from recant.lineage.graph import LineageGraph
+from recant.lineage.pictures import picture_of
 from recant.oplog import Attribution, Selector
 from tests.integration.library import Library
 from tests.integration.lineage.lineage_histories import begin, export, lineage_of, of_dag, publish
@@ -320,3 +321,97 @@ def test_a_failure_reaches_files(library: Library):
     held = export(library, "/out/all.csv")
     found = lineage_of(library).get_failure_blast_radius(run="r1")
     assert [(a["artifact_id"], a["path"]) for a in found.artifacts] == [(held, "/out/all.csv")]
+
+
+def show(library: Library, session: str, operation: int, source: str) -> None:
+    """A search in the session that shows a document of an operation."""
+    with library.database.transaction() as connection:
+        connection.execute(
+            "SELECT record_search(%s, 'reader', %s, 'what?', log_position(), ARRAY[%s::bigint], ARRAY[r.id]) "
+            "FROM record r WHERE r.key = %s AND r.collection_id = %s",
+            [session, library.collection.id, operation, source, library.collection.id],
+        )
+
+
+@pytest.fixture
+def shown(library: Library) -> dict[str, int]:
+    """A poisoned operation, what was built on it, who was shown it and wrote, what was built on that, who was shown that."""
+    found = {"poison": publish(library, {"a": "one", "b": "two"})}
+    found["built"] = publish(library, {"c": "from a"}, {"a": "derived"})
+    show(library, "s", found["poison"], "a")
+    show(library, "t", found["built"], "c")
+    found["reader"] = publish(library, {"d": "after a"}, by=Attribution("reader", "s"))
+    found["other"] = publish(library, {"e": "after c"}, by=Attribution("reader", "t"))
+    found["on reader"] = publish(library, {"f": "from d"}, {"d": "derived"})
+    show(library, "u", found["reader"], "d")
+    found["two reads away"] = publish(library, {"g": "after d"}, by=Attribution("reader", "u"))
+    return found
+
+
+def certain(graph: LineageGraph) -> dict[int, tuple[int, str]]:
+    """Operations, how far each is, and how certainly."""
+    return {node.operation_id: (node.distance, node.certainty) for node in graph.operations}
+
+
+def test_what_a_session_was_shown_before_it_wrote_leads_on(library: Library, shown: dict[str, int]):
+    """As possible, one read on any way; what was built on it in turn is possible, too. `possible=False` leaves all of it out."""
+    lineage = lineage_of(library)
+    down = lineage.downstream(Start(operation=shown["poison"]))
+    assert certain(down) == {
+        shown["poison"]: (0, "definite"),
+        shown["built"]: (1, "definite"),
+        shown["reader"]: (1, "possible"),
+        shown["other"]: (2, "possible"),
+        shown["on reader"]: (2, "possible"),
+    }
+    read = next(edge for edge in down.edges if edge.target == f"operation:{shown['reader']}")
+    assert read.to_dict() == {
+        "source": f"operation:{shown['poison']}",
+        "target": f"operation:{shown['reader']}",
+        "relation": "shown",
+        "certainty": "possible",
+        "count": 1,
+    }
+    sure = lineage.downstream(Start(operation=shown["poison"]), possible=False)
+    assert certain(sure) == {shown["poison"]: (0, "definite"), shown["built"]: (1, "definite")}
+    up = lineage.upstream(Start(operation=shown["on reader"]))
+    assert certain(up) == {
+        shown["on reader"]: (0, "definite"),
+        shown["reader"]: (-1, "definite"),
+        shown["poison"]: (-2, "possible"),
+    }
+
+
+def test_reads_keep_to_depth_limit_document_and_position(library: Library, shown: dict[str, int]):
+    """Nearest first; definite ones before possible ones; of a document only who was shown that one; nothing later."""
+    lineage, start = lineage_of(library), Start(operation=shown["poison"])
+    assert set(certain(lineage.downstream(start, depth=1))) == {shown["poison"], shown["built"], shown["reader"]}
+    short = lineage.downstream(start, limit=3)
+    assert short.truncated
+    assert set(certain(short)) == {shown["poison"], shown["built"], shown["reader"]}
+    assert set(certain(lineage.downstream(Start(document="b")))) == {shown["poison"]}
+    assert shown["reader"] in certain(lineage.downstream(Start(document="a")))
+    assert set(certain(lineage.downstream(start, as_of=2))) == {shown["poison"], shown["built"]}
+
+
+@pytest.mark.parametrize(("depth", "runs", "possible"), [(None, 5, 3), (1, 3, 1), (2, 5, 3)])
+def test_jobs_count_what_was_only_read(
+    library: Library, shown: dict[str, int], depth: int | None, runs: int, possible: int
+):
+    """Each run once, those that only a read leads to counted by themselves."""
+    found = lineage_of(library).jobs(Start(operation=shown["poison"]), direction="down", depth=depth)
+    assert [(job.runs, job.possible) for job in found.jobs] == [(runs, possible)]
+    assert [(edge.relation, edge.certainty) for edge in found.edges if edge.source == edge.target][-1] == (
+        "shown",
+        "possible",
+    )
+
+
+def test_possible_is_told_apart_in_pictures(library: Library, shown: dict[str, int]):
+    """On dashed arrows, in words, and as a warning."""
+    picture = picture_of(lineage_of(library).downstream(Start(operation=shown["poison"])))
+    dashed = {(arrow.target, arrow.label) for arrow in picture.arrows if arrow.dashed}
+    assert (f"operation:{shown['reader']}", "shown") in dashed
+    details = {box.id: box.detail for box in picture.boxes}
+    assert details[f"operation:{shown['on reader']}"].endswith(", possible")
+    assert not details[f"operation:{shown['built']}"].endswith(", possible")

@@ -14,12 +14,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from recant.installation.postgres import EmbeddedPostgres
 from recant.lineage import Start, collection_dataset
+from recant.lineage.answers import Lineage
 from recant.oplog import Dataset
 from recant.store import Database
 from tests.conftest import throwaway_database
 from tests.integration.library import Library
 from tests.integration.lineage.lineage_histories import SETTINGS, lineage_of
-from tests.integration.lineage.retold import events_of, hidden, read_log, tell
+from tests.integration.lineage.retold import Ties, Told, events_of, hidden, read_log, tell, ties
 from tests.integration.rollback.test_against_the_model import VERBS, documents
 from tests.integration.rollback.twins import RECORDS, Twins
 
@@ -51,13 +52,16 @@ def check_walks(library: Library, number: int) -> None:
             for upstream in (True, False):
                 direction = "up" if upstream else "down"
                 found = lineage.trace(Start(operation=operation), direction=direction, as_of=position)
-                expected = log.closure(operation, upstream=upstream, position=position)
+                definite, possible = log.closure(operation, upstream=upstream, position=position)
+                expected = definite | possible
                 assert {n.operation_id: n.distance for n in found.operations} == expected
+                assert {n.operation_id for n in found.operations if n.certainty == "possible"} == possible.keys()
                 assert {n.operation_id: (n.state, n.withheld_records) for n in found.operations} == {
                     o: states[o] for o in expected
                 }
                 jobs = lineage.jobs(Start(operation=operation), direction=direction, as_of=position)
                 assert sum(job.runs for job in jobs.jobs) == len(expected)
+                assert sum(job.possible for job in jobs.jobs) == len(possible)
                 assert sum(job.hidden for job in jobs.jobs) == sum(states[o][0] != "published" for o in expected)
         check_document(library, RECORDS[number % len(RECORDS)], position)
 
@@ -74,13 +78,16 @@ def check_document(library: Library, source: str, position: int) -> None:
     starts = {(e.id, r) for e in log.replay.entries[:position] for r in records & e.versions.keys()}
     if starts:
         found = lineage_of(library).downstream(Start(document=source), as_of=position)
-        assert {n.operation_id for n in found.operations} == log.below_document(starts, position)
+        definite, possible = log.below_document(starts, position)
+        assert {n.operation_id for n in found.operations} == definite | possible
+        assert {n.operation_id for n in found.operations if n.certainty == "possible"} == possible
 
 
 def check_events(library: Library) -> None:
-    """The runs, their jobs, datasets, positions and what hides them, from the events alone."""
+    """The runs, their jobs, datasets, positions, what they were built on and what hides them, from the events alone."""
     lineage, told = lineage_of(library), tell(events_of(library.database))
-    gone = hidden(told)
+    gone, built = hidden(told), ties(told)
+    last = max((run.position or 0 for run in told.values()), default=0)
     for operation, run in told.items():
         found = lineage.trace(Start(operation=operation), depth=1)
         (own,) = [node for node in found.operations if node.operation_id == operation]
@@ -93,6 +100,8 @@ def check_events(library: Library) -> None:
         }
         assert read | wrote == run.datasets
         assert run.starts_as_it_ends
+        if run.position:
+            check_built_on(lineage, built, run, last)
     overview = lineage.overview()
     edges = Counter()
     for run in told.values():
@@ -102,6 +111,23 @@ def check_events(library: Library) -> None:
     assert {(e.source, e.target): e.count for e in overview.edges} == dict(edges)
     assert {job.job: job.runs for job in overview.jobs} == Counter(run.job for run in told.values())
     assert {j.job: j.hidden for j in overview.jobs if j.hidden} == Counter(told[o].job for o in gone)
+
+
+def check_built_on(lineage: Lineage, built: Ties, run: Told, last: int) -> None:
+    """What it was built on, and all up and down from it: as whoever has the events alone would find it."""
+    for direction in ("up", "down"):
+        found = lineage.trace(Start(operation=run.operation), direction=direction)
+        definite, possible = built.closure(run.operation, upstream=direction == "up", position=last)
+        assert {n.operation_id: n.distance for n in found.operations} == definite | possible
+        assert {n.operation_id for n in found.operations if n.certainty == "possible"} == possible.keys()
+    nearest = lineage.upstream(Start(operation=run.operation), depth=1)
+    inputs = {
+        (int(edge.source.removeprefix("operation:")), edge.relation)
+        for edge in nearest.edges
+        if edge.source.startswith("operation:") and edge.target == f"operation:{run.operation}"
+    }
+    there = {(number, kind) for number, kind in run.built_on if built.is_there(number, last)}
+    assert inputs == {(number, "shown" if kind == "read" else kind) for number, kind in there}
 
 
 def _split(node: str) -> tuple[str, str]:

@@ -12,6 +12,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
+from recant.archive.layout import TABLES
+from recant.export.tables import TABLES as EXPORTED
+from recant.lineage.column_facets import FIELDS, IN_FILES
+from recant.lineage.dependency_facet import DEPENDENCIES_SCHEMA
 from recant.lineage.events import render_event
 from recant.lineage.facets import OPERATION_SCHEMA, STATES, web_address
 from recant.settings import read_settings
@@ -65,6 +69,7 @@ def logged(**changes: Any) -> dict[str, Any]:
         "verdicts": [],
         "record_verdicts": [],
         "plan": None,
+        "made_from": None,
     }
     return row | changes
 
@@ -409,6 +414,71 @@ def test_vectors_made_anew_come_from_the_texts() -> None:
     assert "columnLineage" not in render(kind="reembed")["outputs"][0]["facets"]
 
 
+COLLECTION = {"direction": "input", "namespace": "postgres://recant", "name": "recant.recant.docs", "dimensions": 384}
+FILE = {"direction": "output", "namespace": "file", "name": "/srv/out", "dimensions": None}
+
+
+def sources(dataset: dict[str, Any]) -> dict[str, list[tuple[str, str, str]]]:
+    """Of each column: dataset, column and how."""
+    return {
+        name: [(i["name"], i["field"], i["transformations"][0]["subtype"]) for i in field["inputFields"]]
+        for name, field in dataset["facets"]["columnLineage"]["fields"].items()
+    }
+
+
+def test_an_exports_columns_come_from_its_collections() -> None:
+    """Those that hold a column of one, from each collection that was read; its schema has the others, too."""
+    parameters = {
+        "format": "parquet",
+        "file_columns": {"chunks": {"chunk_id": "integer", "text": "text", "chunk_index": "integer"}},
+    }
+    other = COLLECTION | {"name": "recant.recant.more"}
+    event = render(kind="export", datasets=[COLLECTION, other, FILE], parameters=parameters)
+    (output,) = event["outputs"]
+    assert [(f["name"], f["type"]) for f in output["facets"]["schema"]["fields"]] == [
+        ("chunks.chunk_id", "integer"),
+        ("chunks.text", "text"),
+        ("chunks.chunk_index", "integer"),
+    ]
+    both = ("recant.recant.docs", "recant.recant.more")
+    assert sources(output) == {
+        "chunks.text": [(name, "text", "IDENTITY") for name in both],
+        "chunks.chunk_index": [(name, "index", "IDENTITY") for name in both],
+    }
+    as_csv = render(kind="export", datasets=[COLLECTION, FILE], parameters=parameters | {"format": "csv"})
+    assert sources(as_csv["outputs"][0])["chunks.text"] == [("recant.recant.docs", "text", "TRANSFORMATION")]
+
+
+def test_what_is_restored_comes_from_the_archives_columns() -> None:
+    """The other way round; the archive's columns are told of the input."""
+    read, wrote = FILE | {"direction": "input"}, COLLECTION | {"direction": "output"}
+    event = render(kind="restore_archive", datasets=[read, wrote], parameters={"file_columns": dict(TABLES)})
+    assert sources(event["outputs"][0])["vector"] == [("/srv/out", "vectors.vector", "TRANSFORMATION")]
+    assert sources(event["outputs"][0])["text"] == [("/srv/out", "chunks.text", "IDENTITY")]
+    declared = {field["name"] for field in event["inputs"][0]["facets"]["schema"]["fields"]}
+    assert declared >= {
+        i["field"] for f in event["outputs"][0]["facets"]["columnLineage"]["fields"].values() for i in f["inputFields"]
+    }
+
+
+def test_columns_that_come_from_a_collections_are_there() -> None:
+    """Every one that lineage knows of is a column of the archive's format, or of an export's tables; and of a collection."""
+    files = {
+        "archive": {f"{table}.{column}" for table, columns in TABLES.items() for column in columns},
+        "export": {f"{table.name}.{column.name}" for table in EXPORTED.values() for column in table.columns},
+    }
+    for kind, columns in IN_FILES.items():
+        assert columns.keys() <= files[kind]
+        assert set(columns.values()) <= {*(name for name, _, _ in FIELDS), "vector"}
+
+
+def test_no_columns_are_made_up() -> None:
+    """Folders have none, nor have files of operations that noted none; control operations write no column."""
+    assert "columnLineage" not in render()["outputs"][0]["facets"]
+    assert render(kind="export", datasets=[COLLECTION, FILE])["outputs"][0]["facets"] == {}
+    assert "columnLineage" not in render(kind="rollback", control=True, datasets=BOTH)["outputs"][0]["facets"]
+
+
 def test_files_are_counted_as_their_operation_counted_them() -> None:
     """Rows, bytes and files of an export; nothing where nothing was counted."""
     file = {"direction": "output", "namespace": "file", "name": "/srv/export", "dimensions": None}
@@ -425,6 +495,24 @@ def test_a_rollbacks_facets_keep_to_their_published_schemas(name: str) -> None:
     validator = schema_validator(name, facet["_schemaURL"])
     validator.validate({name: facet})
     assert not validator.is_valid({name: {key: facet[key] for key in ("_producer", "_schemaURL")}})
+
+
+def test_dependencies_keep_to_their_published_schema() -> None:
+    """In every event that tells of them; an empty facet isn't valid."""
+    made_from = {
+        "total": 2,
+        "first": 1,
+        "rows": [
+            {"operation_id": 1, "run_id": PARENT, "class": "derived", "records": 3},
+            {"operation_id": 2, "run_id": ROOT, "class": "read", "records": 1},
+        ],
+    }
+    validator = schema_validator("recant_dependencies", DEPENDENCIES_SCHEMA)
+    for event_type in ("RUNNING", "COMPLETE"):
+        facet = render(event_type=event_type, made_from=made_from)["run"]["facets"]["recant_dependencies"]
+        assert [each["certainty"] for each in facet["built_on"]] == ["definite", "possible"]
+        validator.validate({"recant_dependencies": facet})
+    assert not validator.is_valid({"recant_dependencies": {key: facet[key] for key in ("_producer", "_schemaURL")}})
 
 
 rows = st.builds(
