@@ -15,13 +15,15 @@ from dataclasses import dataclass, field
 from recant.oplog import Attribution, Selector
 from recant.rollback import Rollback, verify_log
 from recant.rollback.selection import select
+from recant.rollback.targets import MOST_NAMED
 from recant.settings import read_settings
-from recant.store import Connection, Database
+from recant.store import Connection, Database, load, numbers_text
 from tests.benchmarks.measure import Measure, at_most, median, milliseconds, stopwatch
 from tests.benchmarks.server import measured_server
 from tests.benchmarks.synthetic import CONTROL, Writer, control_parameters
 from tests.benchmarks.synthetic_log import CARELESS, SyntheticLog, fill_operation
 
+_SQL = load("recant.rollback", "rollback.sql")
 ROUNDS = 5
 TURNS = 20
 WARM_UP = 6
@@ -110,18 +112,22 @@ def _procedure(database: Database, log: SyntheticLog) -> list[Measure]:
     with stopwatch() as planning:
         plan = rollbacks.plan(Selector(agents=(CARELESS,)), agent="bench")
     with stopwatch() as applying:
-        rollbacks.apply(plan, Attribution(agent="bench"))
+        report = rollbacks.apply(plan, Attribution(agent="bench"))
+    assert report.rollback_operation_id is not None, "it was to be withdrawn"
+    with stopwatch() as verifying:
+        rollbacks.verify(report.rollback_operation_id)
     name = f"{log.careless:,} operations"
     return [
         Measure(f"plan of {name}, with its report", planning.seconds, "s"),
         Measure(f"plan of {name} applied", applying.seconds, "s"),
+        Measure(f"certificate of {name} in a log of {log.operations:,}", verifying.seconds, "s"),
     ]
 
 
 def _withdrawn_at_once(database: Database, expected: int) -> list[Measure]:
     selector = Selector(agents=(CARELESS,))
     with database.transaction() as connection, stopwatch() as selecting:
-        found = [row["id"] for row in select(connection, selector)]
+        found = select(connection, selector).operations
     if len(found) != expected:
         raise AssertionError(f"the selector was to find {expected} operations, not {len(found)}")
     times = Times()
@@ -145,20 +151,23 @@ def _blast_radii(database: Database, log: SyntheticLog) -> list[Measure]:
     count, query = _dependents(database, few)
     report = _median(lambda: rollbacks.blast_radius(Selector(operations=(few,))))
     all_of_them, long_query = _dependents(database, many)
+    with stopwatch() as long_report:
+        rollbacks.blast_radius(Selector(operations=(many,)))
     return [
         Measure(f"{count:,} dependents found among {log.operations:,} operations", query, "ms"),
         at_most(f"blast radius of {count:,} dependents, the whole report", report, "ms", 100),
         at_most(f"{all_of_them:,} dependents found", long_query, "ms", 1_500),
+        Measure(f"blast radius of {all_of_them:,} dependents, the whole report", long_report.seconds, "s"),
     ]
 
 
 def _dependents(database: Database, operation: int) -> tuple[int, float]:
-    """How many, and the milliseconds of the query; rows aren't fetched, only counted."""
+    """How many, and the milliseconds until their ids are here, the first of them with the hop that leads to each."""
+    given = {"operations": numbers_text([operation]), "listed": MOST_NAMED}
     with database.transaction() as connection:
-        statement = "SELECT count(*) AS n FROM dependents_of(%s)"
-        counted = [connection.execute(statement, [[operation]]).fetchone() or {"n": 0} for _ in range(2)]
-        found = _median(lambda: connection.execute(statement, [[operation]]))
-    return int(counted[0]["n"]), found
+        found = [connection.execute(_SQL["dependents"], given).fetchone() or {"ids": []} for _ in range(2)]
+        spent = _median(lambda: connection.execute(_SQL["dependents"], given).fetchone())
+    return len(found[0]["ids"]), spent
 
 
 def _median(call: Callable[[], object]) -> float:

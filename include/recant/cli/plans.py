@@ -8,6 +8,7 @@ from typing import Any
 from recant.cli.output import Output, kinds, local_time
 
 SHOWN_OPERATIONS = 50
+SHOWN_IDS = 100
 SHOWN_RECORDS = 8
 SHOWN_SOURCES = 3
 
@@ -18,7 +19,9 @@ def show_blast_radius(output: Output, radius: Mapping[str, Any]) -> None:
         output.print("Nothing published matches.")
         return
     columns = ["op#", "relation", "certainty", "seen", "kind", "agent", "session", "run", "via#", "only"]
-    _show_operations(output, columns, _of_certainty(radius, "definite"), _operation)
+    counts = radius.get("counts", {})
+    definite = _of_certainty(radius, "definite")
+    _show_operations(output, columns, definite, _operation, counts.get("selected", 0) + counts.get("definite", 0))
     if possible := _of_certainty(radius, "possible"):
         columns = [
             "op#",
@@ -31,7 +34,8 @@ def show_blast_radius(output: Output, radius: Mapping[str, Any]) -> None:
             "at",
             "and being shown",
         ]
-        _show_operations(output, columns, possible, _possible, title="may have been built on it")
+        title = "may have been built on it"
+        _show_operations(output, columns, possible, _possible, counts.get("possible", 0), title)
     output.table(["", "in the blast radius"], list(_totals(radius)))
     if radius.get("sample"):
         rows = [_record(record) for record in radius["sample"][:SHOWN_RECORDS]]
@@ -81,11 +85,13 @@ def _show_operations(
     columns: Sequence[str],
     operations: Sequence[Mapping[str, Any]],
     row: Callable[[Mapping[str, Any]], list[object]],
+    total: int,
     title: str | None = None,
 ) -> None:
     output.table(columns, [row(operation) for operation in operations[:SHOWN_OPERATIONS]], title=title)
-    if len(operations) > SHOWN_OPERATIONS:
-        output.print(f"… and {len(operations) - SHOWN_OPERATIONS:,} more operations.")
+    unshown = max(total, len(operations)) - SHOWN_OPERATIONS
+    if unshown > 0:
+        output.print(f"… and {unshown:,} more operations.")
 
 
 def _of_certainty(radius: Mapping[str, Any], certainty: str) -> list[Mapping[str, Any]]:
@@ -131,7 +137,7 @@ def _operation(operation: Mapping[str, Any]) -> list[object]:
 def _totals(radius: Mapping[str, Any]) -> Iterable[list[object]]:
     for name in ("agents", "sessions", "possible_agents", "possible_sessions", "datasets", "artifacts"):
         if radius.get(name):
-            yield [name.replace("_", " "), ", ".join(_name(entry) for entry in radius[name])]
+            yield [name.replace("_", " "), _ids(_name(entry) for entry in radius[name])]
     labels = {"records": "withdrawn", "revived": "comes back", "vanishing": "leaves a gap"}
     for name, label in labels.items():
         if radius.get(name):
@@ -158,7 +164,9 @@ def _name(entry: Any) -> str:
 
 
 def _ids(ids: Any) -> str:
-    return ", ".join(str(entry) for entry in ids or ())
+    every = list(ids or ())
+    more = f" and {len(every) - SHOWN_IDS:,} more" if len(every) > SHOWN_IDS else ""
+    return ", ".join(str(entry) for entry in every[:SHOWN_IDS]) + more
 
 
 def _targets(plan: Mapping[str, Any], name: str) -> str:

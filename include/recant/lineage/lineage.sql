@@ -73,9 +73,12 @@ LEFT JOIN LATERAL (
   SELECT jsonb_build_object(
     'planned_by', p.agent, 'approved_at', to_char(p.approved_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'position', p.position, 'blast_radius', p.report -> 'blast_radius' #- '{operations}' #- '{sample}',
-    'operations', (SELECT coalesce(jsonb_object_agg(a.relation, a.operations), '{}')
-                   FROM (SELECT x ->> 'relation' AS relation, count(*) AS operations
-                         FROM jsonb_array_elements(p.report -> 'blast_radius' -> 'operations') x GROUP BY 1) a)) AS found
+    'operations', CASE -- of many, only the first are described
+      WHEN jsonb_array_length(p.report -> 'blast_radius' -> 'operations') <
+           (SELECT sum(n.value::bigint) FROM jsonb_each_text(p.report -> 'blast_radius' -> 'counts') n) THEN p.report -> 'blast_radius' -> 'counts'
+      ELSE (SELECT coalesce(jsonb_object_agg(a.relation, a.operations), '{}')
+            FROM (SELECT x ->> 'relation' AS relation, count(*) AS operations
+                  FROM jsonb_array_elements(p.report -> 'blast_radius' -> 'operations') x GROUP BY 1) a) END) AS found
   FROM rollback_plan p WHERE p.applied_as = o.id
 ) plan ON o.control AND e.event_type NOT IN ('START', 'RUNNING')
 LEFT JOIN LATERAL (

@@ -58,7 +58,8 @@ LIMIT %(limit)s
 
 -- name: select_published
 -- What a selector picks for a rollback: published, writing operations; seen or not, oldest first. By document, those
--- that affirmed it as well as those that wrote it.
+-- that affirmed it as well as those that wrote it. `seen`: those of them that are.
+SELECT coalesce(array_agg(x.id), '{{}}') AS operations, coalesce(array_agg(x.id) FILTER (WHERE x.visible), '{{}}') AS seen FROM (
 SELECT o.id, o.visible
 FROM operation o
 LEFT JOIN collection c ON c.id = o.collection_id
@@ -69,7 +70,7 @@ WHERE o.life = 'published' AND NOT o.control
     SELECT d.operation_id FROM record r JOIN version v ON v.record_id = r.id JOIN dependency d ON d.input_version_id = v.version_id
     WHERE r.kind = 'document' AND (%(sources)s::text[] IS NULL OR r.key = ANY (%(sources)s))
       AND (%(documents)s::bigint[] IS NULL OR r.id = ANY (%(documents)s)) AND d.class = 'affirmed'))
-ORDER BY o.position
+ORDER BY o.position) x
 
 -- name: conditions
 -- Of a selector, about an operation o and its collection c.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from recant.rollback.targets import Dependent, Flips
-from recant.store import Connection, Row, load
+from recant.rollback.targets import MOST_NAMED, Dependent, Dependents, Flips
+from recant.store import Connection, Row, load, numbers_text
 
 _SQL = load(__package__, "rollback.sql")
 SAMPLE = 200
@@ -60,6 +60,7 @@ class BlastRadius:
 
     position: int
     operations: list[Affected]
+    """By position; of many, the first MOST_NAMED that are selected, definite and possible. `counts` has the numbers of all."""
     records: dict[str, int]
     revived: dict[str, int]
     vanishing: dict[str, int]
@@ -69,36 +70,23 @@ class BlastRadius:
     """Archives and exports that hold what was selected: artifact_id, kind, path, format, position, collection, state,
     operation_id. They become stale; none of them is a dependent."""
 
-    @property
-    def agents(self) -> list[str]:
-        """Whose operations these are, possible ones left out."""
-        return self._names("agent", "definite")
-
-    @property
-    def sessions(self) -> list[str]:
-        """In which sessions they were made, possible ones left out."""
-        return self._names("session", "definite")
-
-    @property
-    def possible_agents(self) -> list[str]:
-        """Of whom only possible dependents are here."""
-        return sorted({*self._names("agent", "possible")} - {*self.agents})
-
-    @property
-    def possible_sessions(self) -> list[str]:
-        """In which only possible dependents were made."""
-        return sorted({*self._names("session", "possible")} - {*self.sessions})
+    counts: dict[str, int] = field(default_factory=dict)
+    """How many operations are `selected`, how many of the others are `definite` dependents, how many `possible`."""
+    agents: list[str] = field(default_factory=list)
+    """Whose operations these are, possible ones left out."""
+    sessions: list[str] = field(default_factory=list)
+    """In which sessions they were made, possible ones left out."""
+    possible_agents: list[str] = field(default_factory=list)
+    """Of whom only possible dependents are here."""
+    possible_sessions: list[str] = field(default_factory=list)
+    """In which only possible dependents were made."""
+    collections: list[str] = field(default_factory=list)
+    """Which collections they wrote, possible ones left out."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready. Made by hand: `asdict` takes most of a large plan's time."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
-        operations = [{name: getattr(o, name) for name in o.__slots__} for o in self.operations]
-        names = ("agents", "sessions", "possible_agents", "possible_sessions")
-        return named | {"operations": operations} | {name: getattr(self, name) for name in names}
-
-    def _names(self, column: str, certainty: str) -> list[str]:
-        found = {getattr(o, column) for o in self.operations if o.certainty == certainty}
-        return sorted(name for name in found if name)
+        return named | {"operations": [{name: getattr(o, name) for name in o.__slots__} for o in self.operations]}
 
 
 def changes(connection: Connection, flipped: Flips) -> Changes:
@@ -106,12 +94,12 @@ def changes(connection: Connection, flipped: Flips) -> Changes:
     connection.execute(_SQL["drop_changes"])
     for name in ("imagine", "imagine_records", "make_changes"):
         connection.execute(_SQL[name])
-    given = {"operations": list(flipped.operations), "visible": list(flipped.operations.values())}
+    given = {"operations": numbers_text(flipped.operations), "visible": numbers_text(flipped.operations.values())}
     connection.execute(_SQL["fill_imagined"], given)
     pairs = {
-        "operations": [operation_id for operation_id, _ in flipped.records],
-        "records": [record_id for _, record_id in flipped.records],
-        "visible": list(flipped.records.values()),
+        "operations": numbers_text(operation_id for operation_id, _ in flipped.records),
+        "records": numbers_text(record_id for _, record_id in flipped.records),
+        "visible": numbers_text(flipped.records.values()),
     }
     connection.execute(_SQL["fill_imagined_records"], pairs)
     connection.execute(_SQL["changed_heads"].format(seen_then=_SQL["seen_then"]))
@@ -134,19 +122,39 @@ def summarised(connection: Connection) -> Changes:
 
 
 def affected(
-    connection: Connection, selected: Sequence[int], dependents: Sequence[Dependent], narrowed: Mapping[int, list[str]]
-) -> list[Affected]:
-    """Descriptions of the selected operations and of their dependents, by position. `narrowed`: to which documents."""
-    entries = [*((number, None) for number in selected), *((d.operation_id, d) for d in dependents)]
-    numbers = {"operations": [number for number, _ in entries]}
+    connection: Connection, selected: Collection[int], dependents: Dependents, narrowed: Mapping[int, list[str]]
+) -> dict[str, Any]:
+    """The operations, counts and names of a blast radius. `narrowed`: to which documents of it an operation is meant."""
+    named = list(selected)
+    if len(named) > MOST_NAMED:
+        given = {"operations": numbers_text(named), "limit": MOST_NAMED}
+        named = [row["id"] for row in connection.execute(_SQL["first_of"], given)]
+    entries = [*((number, None) for number in named), *((d.operation_id, d) for d in dependents.named)]
+    numbers = {"operations": numbers_text(number for number, _ in entries)}
     rows = {row["id"]: row for row in connection.execute(_SQL["describe_operations"], numbers)}
     found = [_affected(rows[number], dependent, narrowed.get(number, ())) for number, dependent in entries]
-    return sorted(found, key=lambda entry: entry.position)
+    counts = {"selected": len(selected), "definite": len(dependents.definite), "possible": len(dependents.possible)}
+    whose = _whose(connection, {*selected, *dependents.definite})
+    doubtful = _whose(connection, dependents.possible)
+    return {
+        "operations": sorted(found, key=lambda entry: entry.position),
+        "counts": counts,
+        **whose,
+        **{f"possible_{name}": sorted({*doubtful[name]} - {*whose[name]}) for name in ("agents", "sessions")},
+    }
+
+
+def _whose(connection: Connection, operations: Collection[int]) -> dict[str, list[str]]:
+    """Names of agents, sessions and collections."""
+    if not operations:
+        return {"agents": [], "sessions": [], "collections": []}
+    row = connection.execute(_SQL["whose"], {"operations": numbers_text(operations)}).fetchone()
+    return {name: sorted(names) for name, names in (row or {}).items()}
 
 
 def datasets(connection: Connection, operations: Sequence[int]) -> list[dict[str, str]]:
     """The OpenLineage datasets that these operations read and wrote."""
-    return connection.execute(_SQL["datasets_of_operations"], {"operations": list(operations)}).fetchall()
+    return connection.execute(_SQL["datasets_of_operations"], {"operations": numbers_text(operations)}).fetchall()
 
 
 def _affected(row: Row, dependent: Dependent | None, narrowed_to: Sequence[str]) -> Affected:

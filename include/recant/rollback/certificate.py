@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from recant.rollback.targets import WHOLE, Target
-from recant.store import Connection, Row, load
+from recant.store import Connection, Row, load, numbers_text
 
 _SQL = load(__package__, "rollback.sql")
 
@@ -77,28 +77,32 @@ def certify(connection: Connection, control: Row, approved_by: str | None) -> Ce
 
 @dataclass(frozen=True, slots=True)
 class Visible:
-    """What is seen at a position: operations, without the records that are withheld of them."""
+    """What is seen at a position: all that was published until then, but for these operations and records of operations."""
 
-    operations: set[int]
+    position: int
+    hidden: set[int]
     withheld: set[Target]
 
 
 def visible_at(connection: Connection, position: int, imagined: Mapping[Target, bool] | None = None) -> Visible:
     """Worked out from verdicts alone: latest first, so later words are settled. `imagined`: verdicts on top of all others."""
-    said: dict[Target, bool] = dict(imagined or {})
-    verdicts: dict[int, list[tuple[Target, bool]]] = {}
     given = {"position": position}
-    for row in connection.execute(_SQL["verdicts_until"], given):
-        verdicts.setdefault(row["control_id"], []).append(((row["operation_id"], WHOLE), row["shows"]))
+    said: dict[Target, bool] = dict(imagined or {})
+    settled = {operation_id for operation_id, record_id in said if record_id == WHOLE}
+    hidden = {operation_id for operation_id in settled if not said[operation_id, WHOLE]}
+    verdicts = {row["control_id"]: row for row in connection.execute(_SQL["verdicts_until"], given)}
+    records: dict[int, list[Row]] = {}
     for row in connection.execute(_SQL["record_verdicts_until"], given):
-        verdicts.setdefault(row["control_id"], []).append(((row["operation_id"], row["record_id"]), row["shows"]))
-    seen: set[int] = set()
-    for row in connection.execute(_SQL["published_until"], given):
-        if said.get((row["id"], WHOLE), True):
-            seen.add(row["id"])
-            for target, shows in verdicts.get(row["id"], ()):
-                said.setdefault(target, shows)
-    return Visible(seen, {target for target, shows in said.items() if target[1] != WHOLE and not shows})
+        records.setdefault(row["control_id"], []).append(row)
+    for control in connection.execute(_SQL["controls_until"], given).fetchall():
+        if control["id"] in hidden:
+            continue
+        words = verdicts.get(control["id"], {"shows": (), "hides": ()})
+        hidden.update(set(words["hides"]) - settled)
+        settled.update(words["shows"], words["hides"])
+        for row in records.get(control["id"], ()):
+            said.setdefault((row["operation_id"], row["record_id"]), row["shows"])
+    return Visible(position, hidden, {target for target, shows in said.items() if target[1] != WHOLE and not shows})
 
 
 def state_digest(connection: Connection, position: int) -> tuple[str, dict[str, int]]:
@@ -114,7 +118,8 @@ def replayed_digest(connection: Connection, position: int) -> str:
 
 def _replayed(connection: Connection, visible: Visible) -> dict[str, tuple[int, str]]:
     given = {
-        "operations": sorted(visible.operations),
+        "position": visible.position,
+        "hidden": numbers_text(visible.hidden),
         "without_operations": [operation_id for operation_id, _ in visible.withheld],
         "without_records": [record_id for _, record_id in visible.withheld],
     }

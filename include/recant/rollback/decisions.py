@@ -10,14 +10,17 @@ from recant.errors import UsageError
 from recant.oplog import Selector
 from recant.oplog.positions import require_answerable
 from recant.rollback.certificate import visible_at
-from recant.rollback.possible import Reads, find_possible, supporting, with_reads
+from recant.rollback.possible import Reads, find_dependents, supporting, with_reads
 from recant.rollback.selection import quarantined, redo_target, select, writing_operations
 from recant.rollback.targets import (
+    NO_DEPENDENTS,
     WHOLE,
     Dependent,
+    Dependents,
     Reach,
     RecordOf,
     Target,
+    listed,
     quarantined_records,
     reach_of,
     records_as_of,
@@ -40,7 +43,7 @@ class Verdicts:
     bring_back_records: tuple[RecordOf, ...] = ()
     left_records: tuple[RecordOf, ...] = ()
     kept_records: tuple[RecordOf, ...] = ()
-    dependents: tuple[Dependent, ...] = ()
+    dependents: Dependents = NO_DEPENDENTS
     """Of what is selected, possible ones too, for the blast radius."""
     refused: bool = False
     """Those dependents stand in the way (`refuse`)."""
@@ -60,12 +63,6 @@ class Verdicts:
         return [*self.withdraw_records, *self.bring_back_records], shows
 
 
-def find_dependents(connection: Connection, selected: Sequence[int]) -> list[Dependent]:
-    """Visible operations built on these, over any number of hops."""
-    rows = connection.execute(_SQL["dependents"], {"operations": list(selected)})
-    return [Dependent(row["id"], row["class"], row["via"]) for row in rows]
-
-
 def log_position(connection: Connection) -> int:
     """The last position given out."""
     row = connection.execute(_SQL["log_position"]).fetchone()
@@ -77,16 +74,15 @@ def _decide_rollback(connection: Connection, selector: Mapping[str, Any], policy
     parsed = Selector.from_dict(selector)
     if parsed.narrows:
         return _decide_narrowed(connection, parsed, policy, reads)
-    rows = select(connection, parsed)
-    selected = tuple(row["id"] for row in rows)
-    dependents = _all_dependents(connection, selected, reads.hops)
-    counted = [d for d in dependents if reads.include or d.certainty == "definite"]
-    if policy == "refuse" and counted:
-        return Verdicts(selected, dependents=tuple(counted), refused=True)
-    outside = {d.operation_id for d in counted}
+    found = select(connection, parsed)
+    selected = found.operations
+    dependents = find_dependents(connection, selected, reads.hops)
+    outside = set(dependents.counted(possible=reads.include))
+    if policy == "refuse" and outside:
+        return Verdicts(selected, dependents=dependents if reads.include else dependents.but("possible"), refused=True)
     kept = _supporting(connection, selected, outside, reads) if policy == "safe_only" else set()
     withdraw = {*selected, *outside} if policy == "cascade" else set(selected) - kept
-    seen = outside.union(row["id"] for row in rows if row["visible"])
+    seen = outside.union(found.seen)
     if not withdraw & seen and not quarantined(connection, sorted(withdraw)):
         withdraw = set()
     left, kept = outside - withdraw, set(selected) & kept
@@ -95,20 +91,20 @@ def _decide_rollback(connection: Connection, selector: Mapping[str, Any], policy
         tuple(sorted(withdraw)),
         left=tuple(sorted(left)),
         kept=tuple(sorted(kept)),
-        dependents=tuple(dependents),
+        dependents=dependents,
     )
 
 
 def _decide_narrowed(connection: Connection, selector: Selector, policy: str, reads: Reads) -> Verdicts:
     """The same, about the selected documents of operations; what was built on them is narrowed in turn where it can be."""
-    operations = tuple(row["id"] for row in select(connection, selector))
+    operations = select(connection, selector).operations
     known = reach_of(connection, selector, operations)
     followed = with_reads(connection, known, reads.hops)
     reach = followed if reads.include else known
     dependents = _narrowed_dependents(known, followed, reads)
     outside = reach.outside
     if policy == "refuse" and outside:
-        counted = tuple(d for d in dependents if reads.include or d.certainty == "definite")
+        counted = dependents if reads.include else dependents.but("possible")
         return Verdicts(operations, dependents=counted, refused=True)
     kept = reach.leading_to(outside) if policy == "safe_only" else set()
     withdraw = reach.selected | outside if policy == "cascade" else reach.selected - kept
@@ -141,7 +137,7 @@ def _any_quarantined(connection: Connection, selector: Selector, targets: set[Ta
 def cascade(connection: Connection, selector: Selector, reads: Reads) -> Verdicts:
     """All that is selected and all that was built on it, seen or not; possible dependents only where they are included."""
     if selector.narrows:
-        operations = tuple(row["id"] for row in select(connection, selector))
+        operations = select(connection, selector).operations
         known = reach_of(connection, selector, operations)
         followed = with_reads(connection, known, reads.hops)
         reach = followed if reads.include else known
@@ -149,26 +145,19 @@ def cascade(connection: Connection, selector: Selector, reads: Reads) -> Verdict
         chosen = reach.split(reach.selected)[1]
         found = _narrowed_dependents(known, followed, reads)
         return Verdicts(operations, whole, withdraw_records=records, dependents=found, selected_records=chosen)
-    selected = tuple(row["id"] for row in select(connection, selector))
-    dependents = _all_dependents(connection, selected, reads.hops)
-    taken = [d.operation_id for d in dependents if reads.include or d.certainty == "definite"]
-    return Verdicts(selected, (*selected, *taken), dependents=tuple(dependents))
+    selected = select(connection, selector).operations
+    dependents = find_dependents(connection, selected, reads.hops)
+    return Verdicts(selected, (*selected, *dependents.counted(possible=reads.include)), dependents=dependents)
 
 
-def _all_dependents(connection: Connection, selected: Sequence[int], hops: int) -> list[Dependent]:
-    """The definite ones, then the possible ones."""
-    definite = find_dependents(connection, selected)
-    return definite + find_possible(connection, selected, definite, hops)
-
-
-def _narrowed_dependents(known: Reach, followed: Reach, reads: Reads) -> tuple[Dependent, ...]:
+def _narrowed_dependents(known: Reach, followed: Reach, reads: Reads) -> Dependents:
     """The same. What is definite in a document and possible as a whole is, where that counts, possible as a whole."""
     found = {d.operation_id: d for d in dependents_of(known, known.outside)}
     for possible in dependents_of(followed, followed.outside - known.outside):
         if reads.include or possible.operation_id not in found:
             number = possible.operation_id
             found[number] = replace(possible, certainty="possible", evidence=followed.evidence.get(number, ()))
-    return tuple(found.values())
+    return listed(found.values())
 
 
 def dependents_of(reach: Reach, outside: set[Target]) -> list[Dependent]:
@@ -192,12 +181,11 @@ def _decide_redo(connection: Connection, selector: Mapping[str, Any], policy: st
 
 def _decide_quarantine(connection: Connection, selector: Mapping[str, Any], policy: str, reads: Reads) -> Verdicts:
     parsed = Selector.from_dict(selector)
-    rows = select(connection, parsed)
-    selected = tuple(row["id"] for row in rows)
+    picked = select(connection, parsed)
+    selected = picked.operations
     if not parsed.narrows:
-        found = _all_dependents(connection, selected, reads.hops)
-        left = tuple(d.operation_id for d in found if d.certainty == "definite")
-        return Verdicts(selected, tuple(r["id"] for r in rows if r["visible"]), left=left, dependents=tuple(found))
+        found = find_dependents(connection, selected, reads.hops)
+        return Verdicts(selected, picked.seen, left=found.definite, dependents=found)
     reach = reach_of(connection, parsed, selected)
     whole, records = reach.split(reach.selected - reach.hidden)
     left, left_records = reach.split(reach.outside)
@@ -215,7 +203,7 @@ def _decide_quarantine(connection: Connection, selector: Mapping[str, Any], poli
 def _decide_release(connection: Connection, selector: Mapping[str, Any], policy: str, reads: Reads) -> Verdicts:
     """What is quarantined of the selected: whole operations, unless documents are named, and records of operations."""
     parsed = Selector.from_dict(selector)
-    selected = tuple(row["id"] for row in select(connection, parsed))
+    selected = select(connection, parsed).operations
     records = quarantined_records(connection, parsed, selected)
     whole = quarantined(connection, selected)
     if parsed.narrows:
@@ -230,8 +218,8 @@ def _decide_restore(connection: Connection, selector: Mapping[str, Any], policy:
     if not 0 <= position <= now:
         raise UsageError(f"Position {position} is not in the log: it goes from 0 to {now}.")
     require_answerable(connection, position, selector["collection"])
-    known = set(writing_operations(connection, selector["collection"]))
-    then, seen = visible_at(connection, position).operations & known, visible_at(connection, now).operations & known
+    known, until = writing_operations(connection, selector["collection"], position)
+    then, seen = until - visible_at(connection, position).hidden, known - visible_at(connection, now).hidden
     records = records_as_of(connection, selector["collection"], position)
     changed = (then ^ seen) | {r.operation_id for rs in records.values() for r in rs}
     return Verdicts(

@@ -49,10 +49,8 @@ def _box(entry: Affected) -> Box:
 
 
 def _subtitle(radius: BlastRadius) -> str:
-    selected = sum(entry.relation == "selected" for entry in radius.operations)
-    possible = sum(entry.certainty == "possible" for entry in radius.operations)
-    dependent = len(radius.operations) - selected - possible
-    return f"{selected:,} selected, {dependent:,} built on them, {possible:,} possibly; at position {radius.position:,}"
+    selected, definite, possible = (radius.counts[name] for name in ("selected", "definite", "possible"))
+    return f"{selected:,} selected, {definite:,} built on them, {possible:,} possibly; at position {radius.position:,}"
 
 
 def _footnotes(radius: BlastRadius) -> tuple[str, ...]:

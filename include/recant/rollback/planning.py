@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from recant.artifacts import Artifact, holding
@@ -16,7 +16,7 @@ from recant.rollback.decisions import DECISIONS, Verdicts, cascade, log_position
 from recant.rollback.plan import DECIDED, POLICIES, Plan
 from recant.rollback.possible import NAMED_ONLY, Reads
 from recant.rollback.revival import find_revival, with_revived
-from recant.rollback.targets import Dependent, Flips
+from recant.rollback.targets import Dependents, Flips
 from recant.store import Connection, load, numbers_text
 
 _SQL = load(__package__, "rollback.sql")
@@ -71,19 +71,22 @@ def blast_radius(connection: Connection, selector: Selector, reads: Reads = NAME
 def flips(connection: Connection, verdicts: Verdicts) -> Flips:
     """What would stop being seen, and what would be seen again."""
     operations, shows = verdicts.operations
-    rows = connection.execute(
-        _SQL["flips"], {"operations": numbers_text(operations), "shows": numbers_text(shows)}
-    ).fetchall()
+    given = {"operations": numbers_text(operations), "shows": numbers_text(shows)}
+    flipped = connection.execute(_SQL["flips"], given).fetchone()
+    assert flipped is not None, "flipped_by answers with one row"
+    control, shown = set(flipped["controls"]), set(flipped["shown"])
     records, record_shows = verdicts.records
     given = {
-        "flipped": numbers_text(row["operation_id"] for row in rows),
-        "flipped_shows": numbers_text(row["visible"] for row in rows),
-        "operations": [r.operation_id for r in records],
-        "records": [r.record_id for r in records],
-        "shows": record_shows,
+        "flipped": numbers_text(control),
+        "flipped_shows": numbers_text(number in shown for number in control),
+        "operations": numbers_text(r.operation_id for r in records),
+        "records": numbers_text(r.record_id for r in records),
+        "shows": numbers_text(record_shows),
     }
     pairs = connection.execute(_SQL["record_flips"], given).fetchall()
-    writing = {row["operation_id"]: row["visible"] for row in rows if not row["control"]}
+    writing = dict.fromkeys(flipped["hidden"], False) | dict.fromkeys(shown, True)
+    for number in control:
+        del writing[number]
     return Flips(writing, {(row["operation_id"], row["record_id"]): row["visible"] for row in pairs})
 
 
@@ -92,16 +95,14 @@ def _radius_of(connection: Connection, position: int, verdicts: Verdicts, change
     narrowed: dict[int, list[str]] = {}
     for record in sorted(set(records)):
         narrowed.setdefault(record.operation_id, []).append(record.source)
-    picked = set(verdicts.selected)  # for one document, and perhaps possible as a whole: listed as both
-    depending = {
-        d.operation_id for d in verdicts.dependents if d.certainty == "definite" or d.operation_id not in picked
-    }
+    # picked for one document, and perhaps possible as a whole: listed as both
+    depending = {*verdicts.dependents.definite} | {*verdicts.dependents.possible}.difference(verdicts.selected)
     whole = {*verdicts.selected, *verdicts.withdraw, *verdicts.bring_back, *narrowed} - depending
     return BlastRadius(
         position=position,
-        operations=affected(connection, sorted(whole), verdicts.dependents, narrowed),
         datasets=datasets(connection, [*verdicts.withdraw, *verdicts.bring_back, *narrowed]),
         artifacts=[_artifact(a) for a in holding(connection, [*verdicts.withdraw, *narrowed])],
+        **affected(connection, whole, verdicts.dependents, narrowed),
         **_heads(change),
     )
 
@@ -148,12 +149,13 @@ def _why_empty(kind: str, verdicts: Verdicts) -> str:
     return f"{nothing}; nothing was changed."
 
 
-def _has_dependents(radius: BlastRadius, dependents: Sequence[Dependent]) -> HasDependents:
-    named = ", ".join(f"{d.operation_id} ({d.relation} from {d.via})" for d in dependents[:5])
-    more = f" and {len(dependents) - 5} more" if len(dependents) > 5 else ""
-    built = "were built" if all(d.certainty == "definite" for d in dependents) else "were built, or may have been,"
+def _has_dependents(radius: BlastRadius, dependents: Dependents) -> HasDependents:
+    named = ", ".join(f"{d.operation_id} ({d.relation} from {d.via})" for d in dependents.named[:5])
+    count = len(dependents.definite) + len(dependents.possible)
+    more = f" and {count - 5} more" if count > 5 else ""
+    built = "were built, or may have been," if dependents.possible else "were built"
     return HasDependents(
-        f"{len(dependents)} operations {built} on what you selected: {named}{more}. Nothing was changed. "
+        f"{count} operations {built} on what you selected: {named}{more}. Nothing was changed. "
         "Select them too, or take them back with it: --policy cascade.",
         blast_radius=radius.to_dict(),
     )

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, LiteralString
+from typing import Any, Literal, LiteralString
 
 from recant.errors import UsageError
-from recant.rollback.targets import WHOLE, Dependent, Reach, Target
-from recant.store import Connection, Row, load
+from recant.rollback.targets import MOST_NAMED, WHOLE, Dependent, Dependents, Reach, Target
+from recant.store import Connection, Row, load, numbers_text
 
 MOST_HOPS = 10
 SHOWN_SEARCHES = 5
@@ -20,6 +20,7 @@ SHOWN_READERS = 1_000
 """Whose searches are looked up; the others are named without."""
 _SQL = load(__package__, "possible.sql")
 _ROLLBACK = load(__package__, "rollback.sql")
+Certainty = Literal["definite", "possible"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +40,36 @@ class Reads:
 NAMED_ONLY = Reads()
 
 
-def find_possible(
-    connection: Connection, selected: Sequence[int], definite: Sequence[Dependent], hops: int
-) -> list[Dependent]:
-    """Visible operations that were shown these or what was built on them, and what was built on those in turn."""
+def find_dependents(connection: Connection, selected: Sequence[int], hops: int) -> Dependents:
+    """Visible operations built on these over any number of hops; and those that were shown these or what was built on them,
+    with what was built on those in turn.
+    """
+    definite = _built_on(connection, selected)
     readers: list[Row] = []
     for _ in range(hops if anything_was_read(connection) else 0):
-        ground = {"operations": [*selected, *(row["operation_id"] for row in readers)]}
+        ground = {"operations": numbers_text([*selected, *(row["operation_id"] for row in readers)])}
         found = connection.execute(_SQL["readers"], ground).fetchall()
         if not found:
             break
         readers += found
     if not readers:
-        return []
-    ground = {"operations": [*selected, *(row["operation_id"] for row in readers)]}
-    built = connection.execute(_ROLLBACK["dependents"], ground).fetchall()
-    known = {d.operation_id for d in definite}
-    return _named(connection, [row for row in readers if row["live"]]) + [
-        Dependent(row["id"], row["class"], row["via"], certainty="possible") for row in built if row["id"] not in known
-    ]
+        return definite
+    known = [*selected, *definite.definite, *(row["operation_id"] for row in readers)]
+    built = _built_on(connection, known, certainty="possible")
+    live = [row for row in readers if row["live"]]
+    named = _named(connection, live[:MOST_NAMED]) + list(built.named)
+    possible = (*(row["operation_id"] for row in live), *built.possible)
+    return replace(definite, possible=possible, named=(*definite.named, *named[:MOST_NAMED]))
+
+
+def _built_on(connection: Connection, operations: Sequence[int], certainty: Certainty = "definite") -> Dependents:
+    given = {"operations": numbers_text(operations), "listed": MOST_NAMED}
+    row = connection.execute(_ROLLBACK["dependents"], given).fetchone()
+    assert row is not None, "dependents_of answers with one row"
+    firsts = zip(row["ids"], row["classes"], row["vias"], strict=False)
+    named = tuple(Dependent(number, relation, via, certainty=certainty) for number, relation, via in firsts)
+    ids = tuple(row["ids"])
+    return Dependents(definite=ids, named=named) if certainty == "definite" else Dependents(possible=ids, named=named)
 
 
 def with_reads(connection: Connection, reach: Reach, hops: int) -> Reach:
@@ -82,7 +94,8 @@ def supporting(connection: Connection, outside: Iterable[int], hops: int) -> set
     """What these operations were built on, or with at most so many reads in between may have been."""
     found = set(outside)
     for hop in range(hops + 1):
-        found |= _ids(connection, _ROLLBACK["supports"], found)
+        row = connection.execute(_ROLLBACK["supports"], {"operations": numbers_text(found)}).fetchone()
+        found |= set(row["ids"] if row else ())
         if hop < hops:
             found |= _ids(connection, _SQL["shown_to"], found)
     return found

@@ -10,7 +10,8 @@ SELECT EXISTS (SELECT FROM session_search WHERE operation_id IS NOT NULL) AS kno
 WITH RECURSIVE built (id) AS (
   SELECT unnest(%(operations)s::bigint[])
   UNION
-  SELECT d.operation_id FROM built b JOIN dependency d ON d.input_operation_id = b.id
+  SELECT d.operation_id FROM (SELECT array_agg(l.id) AS ids FROM (SELECT b.id FROM built b) l) step
+  JOIN dependency d ON d.input_operation_id = ANY (step.ids)
 )
 SELECT o.id AS operation_id, o.visible AS live, x.via, 0 AS via_record
 FROM (

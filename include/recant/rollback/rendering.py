@@ -49,8 +49,8 @@ def plan_markdown(plan: Mapping[str, Any], message: str | None = None, *, moved:
         _untouched(plan),
         _blocked(plan.get("block")),
         _brought_back(plan.get("revival")),
-        operations_table(plan["operations"]),
-        possible_table(plan["operations"], counted=plan["include_possible"]),
+        operations_table(plan["operations"], _total(plan, "selected", "definite")),
+        possible_table(plan["operations"], _total(plan, "possible"), counted=plan["include_possible"]),
         _changed_records(plan["sample"]),
         _applying(plan),
     ]
@@ -70,7 +70,9 @@ def dependents_markdown(message: str, details: Mapping[str, Any]) -> str:
     if not radius:
         return message
     operations = radius["operations"]
-    parts = [message, effects(radius), operations_table(operations), possible_table(operations)]
+    definite = operations_table(operations, _total(radius, "selected", "definite"))
+    possible = possible_table(operations, _total(radius, "possible"))
+    parts = [message, effects(radius), definite, possible]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -89,13 +91,17 @@ def certificate_markdown(certificate: Mapping[str, Any]) -> str:
     return "\n\n".join(lines)
 
 
-def operations_table(operations: Sequence[Mapping[str, Any]]) -> str:
-    """One line for each definite operation of a blast radius, the first 50, each with the path that leads there."""
+def operations_table(operations: Sequence[Mapping[str, Any]], total: int = 0) -> str:
+    """One line for each definite operation of a blast radius, the first 50, each with the path that leads there.
+
+    `total`: how many there are, where only the first are at hand.
+    """
     steps = {operation["operation_id"]: operation for operation in operations}
-    return _cut(_OPERATION_COLUMNS, [_operation_row(o, steps) for o in operations if o["certainty"] == "definite"])
+    rows = [_operation_row(o, steps) for o in operations if o["certainty"] == "definite"]
+    return _cut(_OPERATION_COLUMNS, rows, total)
 
 
-def possible_table(operations: Sequence[Mapping[str, Any]], *, counted: bool = False) -> str:
+def possible_table(operations: Sequence[Mapping[str, Any]], total: int = 0, *, counted: bool = False) -> str:
     """The possible dependents of a blast radius, apart: each with the search that showed its session what is selected.
 
     `counted`: whether they count as definite ones. Empty where there are none.
@@ -104,7 +110,7 @@ def possible_table(operations: Sequence[Mapping[str, Any]], *, counted: bool = F
     rows = [_possible_row(operation, steps) for operation in operations if operation["certainty"] == "possible"]
     becomes = "They count as dependents here" if counted else "They stay"
     said = f"**May have been built on it**, as their sessions were shown it before they wrote. {becomes}:"
-    return f"{said}\n\n{_cut(_POSSIBLE_COLUMNS, rows)}" if rows else ""
+    return f"{said}\n\n{_cut(_POSSIBLE_COLUMNS, rows, total)}" if rows else ""
 
 
 def effects(radius: Mapping[str, Any]) -> str:
@@ -234,8 +240,14 @@ def _possible_row(operation: Mapping[str, Any], steps: Mapping[int, Mapping[str,
     return [str(operation["operation_id"]), path(operation, steps), *(code(operation[name]) for name in names), *search]
 
 
-def _cut(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    more = f"\n\nand {len(rows) - MAX_ROWS} more" if len(rows) > MAX_ROWS else ""
+def _total(radius: Mapping[str, Any], *names: str) -> int:
+    counts = radius.get("counts", {})
+    return sum(counts.get(name, 0) for name in names)
+
+
+def _cut(columns: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> str:
+    unshown = max(total, len(rows)) - MAX_ROWS
+    more = f"\n\nand {unshown} more" if unshown > 0 else ""
     return table(columns, rows[:MAX_ROWS]) + more
 
 

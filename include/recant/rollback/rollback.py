@@ -262,8 +262,9 @@ class Rollback:
 
     def _collections(self, plan: Plan) -> list[tuple[str, str]]:
         """The datasets of the collections that a plan is about. Of a redo they are those of the control operation."""
-        names = {o["collection"] for o in plan.blast_radius["operations"] if o["collection"]}
-        stored = {(d["namespace"], d["name"]) for d in plan.blast_radius["datasets"]}
+        radius = plan.blast_radius
+        names = radius.get("collections") or {o["collection"] for o in radius["operations"] if o["collection"]}
+        stored = {(d["namespace"], d["name"]) for d in radius["datasets"]}
         return sorted({collection_dataset(self.settings, n) for n in names} | {d for d in stored if is_collection(*d)})
 
     def _verdicts(self, plan: Plan, attribution: Attribution) -> dict[str, Any]:
@@ -305,9 +306,9 @@ class Rollback:
             ),
             "operations": numbers_text([*plan.withdraw, *plan.bring_back]),
             "shows": numbers_text([False] * len(plan.withdraw) + [True] * len(plan.bring_back)),
-            "record_operations": [r.operation_id for r in records],
-            "records": [r.record_id for r in records],
-            "record_shows": [False] * len(plan.withdraw_records) + [True] * len(plan.bring_back_records),
+            "record_operations": numbers_text(r.operation_id for r in records),
+            "records": numbers_text(r.record_id for r in records),
+            "record_shows": numbers_text([False] * len(plan.withdraw_records) + [True] * len(plan.bring_back_records)),
         }
 
 

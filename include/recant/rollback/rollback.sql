@@ -7,8 +7,8 @@ SELECT log_position() AS position
 SELECT lock_log() AS position
 
 -- name: dependents
--- Seen operations built on these over any number of hops, and the first hop that leads to each.
-SELECT operation_id AS id, class, via FROM dependents_of(%(operations)s::bigint[])
+-- Seen operations built on these over any number of hops, and the first hop that leads to each of the first.
+SELECT ids, coalesce(classes, '{}') AS classes, coalesce(vias, '{}') AS vias FROM dependents_of(%(operations)s::bigint[], %(listed)s)
 
 -- name: narrowed_targets
 -- What a selector by document picks of each operation: the records written or affirmed. `whole`: it wrote nothing else.
@@ -66,17 +66,18 @@ ORDER BY d.operation_id, record_id, via
 WITH RECURSIVE ground (id) AS (
   SELECT unnest(%(operations)s::bigint[])
   UNION
-  SELECT d.input_operation_id FROM ground g JOIN dependency d ON d.operation_id = g.id
+  SELECT d.input_operation_id FROM (SELECT array_agg(l.id) AS ids FROM (SELECT g.id FROM ground g) l) step
+  JOIN dependency d ON d.operation_id = ANY (step.ids)
 )
-SELECT id FROM ground EXCEPT SELECT unnest(%(operations)s::bigint[])
+SELECT coalesce(array_agg(x.id), '{}') AS ids FROM (SELECT id FROM ground EXCEPT SELECT unnest(%(operations)s::bigint[])) x
 
 -- name: writing_operations
-SELECT o.id FROM operation o JOIN collection c ON c.id = o.collection_id
+SELECT coalesce(array_agg(o.id), '{}') AS operations, coalesce(array_agg(o.id) FILTER (WHERE o.position <= %(position)s), '{}') AS until
+FROM operation o JOIN collection c ON c.id = o.collection_id
 WHERE c.name = %(collection)s AND o.life = 'published' AND EXISTS (SELECT FROM version v WHERE v.operation_id = o.id)
 
 -- name: flips
-SELECT f.operation_id, f.visible, o.control FROM flips(%(operations)s::bigint[], %(shows)s::boolean[]) f
-JOIN operation o ON o.id = f.operation_id
+SELECT hidden, shown, controls FROM flipped_by(%(operations)s::bigint[], %(shows)s::boolean[])
 
 -- name: record_flips
 SELECT f.operation_id, f.record_id, f.visible FROM record_flips(
@@ -107,6 +108,17 @@ JOIN operation o ON o.id = h.operation_id
 JOIN collection c ON c.id = o.collection_id AND c.name = %(collection)s
 WHERE h.visible = EXISTS (SELECT FROM withheld w WHERE w.operation_id = h.operation_id AND w.record_id = h.record_id)
 ORDER BY 1, 2
+
+-- name: first_of
+-- The first of these by position.
+SELECT o.id FROM operation o WHERE o.id = ANY (%(operations)s::bigint[]) ORDER BY o.position LIMIT %(limit)s
+
+-- name: whose
+-- Whose operations these are, and in which sessions and collections.
+SELECT coalesce(array_agg(DISTINCT o.agent), '{}') AS agents,
+       coalesce(array_agg(DISTINCT o.session) FILTER (WHERE o.session IS NOT NULL), '{}') AS sessions,
+       coalesce(array_agg(DISTINCT c.name) FILTER (WHERE c.name IS NOT NULL), '{}') AS collections
+FROM operation o LEFT JOIN collection c ON c.id = o.collection_id WHERE o.id = ANY (%(operations)s::bigint[])
 
 -- name: describe_operations
 SELECT o.id, o.position, o.kind, o.agent, o.session, o.run_id, o.lineage_run_id::text, c.name AS collection, o.message,
@@ -280,7 +292,7 @@ FROM (
   FROM (
     SELECT DISTINCT ON (v.record_id) v.record_id, v.content_hash, v.tombstone, v.payload
     FROM version v JOIN operation o ON o.id = v.operation_id
-    WHERE o.id = ANY (%(operations)s::bigint[])
+    WHERE o.life = 'published' AND o.position <= %(position)s AND o.id NOT IN (SELECT unnest(%(hidden)s::bigint[]))
       AND (v.operation_id, v.record_id) NOT IN (SELECT u.o, u.r FROM unnest(%(without_operations)s::bigint[], %(without_records)s::bigint[]) AS u (o, r))
     ORDER BY v.record_id, o.position DESC
   ) v
@@ -290,14 +302,16 @@ FROM (
 GROUP BY x.kind ORDER BY x.kind
 
 -- name: verdicts_until
-SELECT v.control_id, v.operation_id, v.shows FROM verdict v JOIN operation c ON c.id = v.control_id WHERE c.position <= %(position)s
+SELECT v.control_id, coalesce(array_agg(v.operation_id) FILTER (WHERE v.shows), '{}') AS shows,
+       coalesce(array_agg(v.operation_id) FILTER (WHERE NOT v.shows), '{}') AS hides
+FROM verdict v JOIN operation c ON c.id = v.control_id WHERE c.position <= %(position)s GROUP BY v.control_id
 
 -- name: record_verdicts_until
 SELECT v.control_id, v.operation_id, v.record_id, v.shows FROM record_verdict v JOIN operation c ON c.id = v.control_id
 WHERE c.position <= %(position)s
 
--- name: published_until
-SELECT id, position, control FROM operation WHERE position <= %(position)s ORDER BY position DESC
+-- name: controls_until
+SELECT id FROM operation WHERE control AND position <= %(position)s ORDER BY position DESC
 
 -- name: control_operation
 SELECT o.id, o.position, o.kind, o.visible, o.parameters FROM operation o
@@ -321,8 +335,9 @@ LEFT JOIN (SELECT operation_id, digest_hex(sum(half(content_hash, 1)), sum(half(
 WHERE o.life = 'published' AND o.digest IS DISTINCT FROM coalesce(v.digest, digest_hex(0, 0))
 ORDER BY o.position LIMIT 20
 
--- name: visible_operations
-SELECT id, visible FROM operation WHERE life = 'published'
+-- name: hidden_operations
+SELECT coalesce(array_agg(id) FILTER (WHERE NOT visible), '{}') AS hidden, count(*) FILTER (WHERE visible) AS seen
+FROM operation WHERE life = 'published'
 
 -- name: withheld_records
 SELECT operation_id, record_id FROM withheld

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from recant.errors import UnknownCollection, UnknownOperation, UsageError
 from recant.oplog import DESTROYING_KINDS, Selector
@@ -12,8 +13,17 @@ from recant.store import Connection, Row, load
 _ROLLBACK = load(__package__, "rollback.sql")
 
 
-def select(connection: Connection, selector: Selector) -> list[Row]:
-    """Published writing operations (id, visible) that match, oldest first.
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """Published writing operations, oldest first."""
+
+    operations: tuple[int, ...]
+    seen: tuple[int, ...]
+    """Those of them that are seen now."""
+
+
+def select(connection: Connection, selector: Selector) -> Selected:
+    """Published writing operations that match.
 
     Raises UnknownOperation and UnknownCollection for what isn't there; UsageError for an operation that is open, aborted,
     or a control operation.
@@ -22,7 +32,9 @@ def select(connection: Connection, selector: Selector) -> list[Row]:
         _check_ids(connection, selector.operations)
     for collection in selector.collections:
         _require_collection(connection, collection)
-    return connection.execute(_SQL["select_published"], selector.bindings()).fetchall()
+    row = connection.execute(_SQL["select_published"], selector.bindings()).fetchone()
+    assert row is not None, "an aggregate answers with one row"
+    return Selected(tuple(row["operations"]), tuple(row["seen"]))
 
 
 def redo_target(connection: Connection, operation_id: int) -> list[Row]:
@@ -47,10 +59,16 @@ def quarantined(connection: Connection, operations: Sequence[int]) -> list[int]:
     return sorted(row["id"] for row in rows if row["state"] == "quarantined")
 
 
-def writing_operations(connection: Connection, collection: str) -> list[int]:
-    """Every published operation that wrote to a collection, seen or not. Raises UnknownCollection."""
+def writing_operations(connection: Connection, collection: str, position: int) -> tuple[set[int], set[int]]:
+    """Every published operation that wrote to a collection, seen or not; and those published until a position.
+
+    Raises UnknownCollection.
+    """
     _require_collection(connection, collection)
-    return [row["id"] for row in connection.execute(_ROLLBACK["writing_operations"], {"collection": collection})]
+    given = {"collection": collection, "position": position}
+    row = connection.execute(_ROLLBACK["writing_operations"], given).fetchone()
+    assert row is not None, "an aggregate answers with one row"
+    return set(row["operations"]), set(row["until"])
 
 
 def _irrevocable(row: Row) -> UsageError:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from recant.oplog import Selector
-from recant.store import Connection, Row, load
+from recant.store import Connection, Row, load, numbers_text
 
 _SQL = load(__package__, "rollback.sql")
 WHOLE = 0
 """In place of a record's id."""
+MOST_NAMED = 1_000
+"""Of more operations a report says how many they are, whose, and which by id."""
 
 Target = tuple[int, int]
 """(operation id, record id, or WHOLE)."""
@@ -49,6 +51,39 @@ class Dependent:
     """possible: some hop on the way there was but a read."""
     evidence: tuple[dict[str, Any], ...] = ()
     """Of a read: the first searches that showed it, with search_id, agent, query, position, searched_at, source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dependents:
+    """All that depend on what is selected, by id; the first of them with why."""
+
+    definite: tuple[int, ...] = ()
+    possible: tuple[int, ...] = ()
+    named: tuple[Dependent, ...] = ()
+    """The first definite ones by position, then the first possible ones: MOST_NAMED of each at most."""
+
+    def counted(self, *, possible: bool) -> tuple[int, ...]:
+        """The definite ones; with `possible`, those as well."""
+        return self.definite + self.possible if possible else self.definite
+
+    def but(self, certainty: str) -> Dependents:
+        """Without those that are definite, or possible."""
+        named = tuple(d for d in self.named if d.certainty != certainty)
+        return replace(self, named=named, **{certainty: ()})
+
+
+NO_DEPENDENTS = Dependents()
+
+
+def listed(dependents: Iterable[Dependent]) -> Dependents:
+    """Those that are all at hand."""
+    found = tuple(dependents)
+    definite, possible = (tuple(d for d in found if d.certainty == c) for c in ("definite", "possible"))
+    return Dependents(
+        tuple(d.operation_id for d in definite),
+        tuple(d.operation_id for d in possible),
+        definite[:MOST_NAMED] + possible[:MOST_NAMED],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +166,12 @@ def reach_of(connection: Connection, selector: Selector, operations: Sequence[in
 
     An operation all of whose records are picked is picked whole.
     """
-    given = {"operations": list(operations), **_narrowing(selector)}
+    given = {"operations": numbers_text(operations), **_narrowing(selector)}
     rows = connection.execute(_SQL["narrowed_targets"], given).fetchall()
     whole = {row["operation_id"] for row in rows if row["whole"]}
     picked = {_target(row, whole): row for row in rows}
     targets = sorted(picked)
-    bound = {"operations": [t[0] for t in targets], "records": [t[1] for t in targets]}
+    bound = {"operations": numbers_text(t[0] for t in targets), "records": numbers_text(t[1] for t in targets)}
     edges = connection.execute(_SQL["narrowed_edges"], bound).fetchall()
     names = {(e["operation_id"], e["record_id"]): e["source"] for e in edges if e["source"]}
     names |= {t: row["source"] for t, row in picked.items() if t[1] != WHOLE}
@@ -146,7 +181,7 @@ def reach_of(connection: Connection, selector: Selector, operations: Sequence[in
 
 def quarantined_records(connection: Connection, selector: Selector, operations: Sequence[int]) -> tuple[RecordOf, ...]:
     """Records of these operations that the last effective verdict quarantines; of those that the selector names, if any."""
-    given = {"operations": list(operations), **_narrowing(selector)}
+    given = {"operations": numbers_text(operations), **_narrowing(selector)}
     return tuple(RecordOf(**row) for row in connection.execute(_SQL["quarantined_records"], given))
 
 

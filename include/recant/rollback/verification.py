@@ -91,15 +91,15 @@ def _listed(connection: Connection, query: str, name: str, meaning: str) -> Chec
 
 def _verdicts(connection: Connection, position: int) -> Check:
     replayed = visible_at(connection, position)
-    cached = {row["id"] for row in connection.execute(_SQL["visible_operations"]) if row["visible"]}
+    cached = connection.execute(_SQL["hidden_operations"]).fetchone() or {"hidden": (), "seen": 0}
     withheld = {(row["operation_id"], row["record_id"]) for row in connection.execute(_SQL["withheld_records"])}
-    wrong = sorted(replayed.operations ^ cached | {o for o, _ in replayed.withheld ^ withheld})[:20]
+    wrong = sorted(replayed.hidden ^ set(cached["hidden"]) | {o for o, _ in replayed.withheld ^ withheld})[:20]
     return Check(
         "verdicts",
         not wrong,
         f"visibility doesn't follow from verdicts: {wrong}"
         if wrong
-        else f"{len(cached)} operations are seen, as verdicts say",
+        else f"{cached['seen']} operations are seen, as verdicts say",
     )
 
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from recant.errors import HasDependents
+from recant.oplog import Attribution, Selector
+from recant.rollback import verify_log
+from recant.rollback.rendering import MAX_ROWS, plan_markdown
+from recant.rollback.targets import MOST_NAMED
 from recant.store import Database
 from recant.store.database import connect_once
 from tests.benchmarks.synthetic import CONTROL, control_parameters
-from tests.benchmarks.synthetic_log import SyntheticLog
+from tests.benchmarks.synthetic_log import CARELESS, SyntheticLog
 from tests.integration.library import Library
 
 MANY = SyntheticLog(operations=49_600, careless=15_500)
@@ -55,9 +60,59 @@ def test_thousands_of_dependents_are_found_at_once(long_log: Library):
     with long_log.database.transaction() as connection:
         connection.execute("SET LOCAL statement_timeout = '5s'")
         few, many = (
-            connection.execute("SELECT * FROM dependents_of(%s)", [[operation]]).fetchall()
+            connection.execute("SELECT * FROM dependents_of(%s, NULL)", [[operation]]).fetchone()
             for operation in (MANY.first_of_a_family, MANY.built_upon)
         )
-    assert [row["operation_id"] for row in few] == list(range(MANY.first_of_a_family + 1, MANY.half + 1))
-    assert [row["operation_id"] for row in many] == list(range(MANY.built_upon + 1, MANY.operations + 1))
-    assert all(row["via"] < row["operation_id"] for row in few + many)
+    assert few["ids"] == list(range(MANY.first_of_a_family + 1, MANY.half + 1))
+    assert many["ids"] == list(range(MANY.built_upon + 1, MANY.operations + 1))
+    hops = [*zip(few["ids"], few["vias"], strict=True), *zip(many["ids"], many["vias"], strict=True)]
+    assert all(via < operation for operation, via in hops)
+
+
+def test_of_many_operations_a_plan_describes_the_first_and_counts_all(long_log: Library):
+    """Every id is in it; whose they are is told of all; the certificate and the redo are about all."""
+    plan = long_log.rollback.plan(Selector(agents=(CARELESS,)), policy="force", agent="tester")
+    radius = plan.blast_radius
+    assert (len(plan.withdraw), len(radius["operations"])) == (MANY.careless, MOST_NAMED)
+    assert radius["counts"] == {"selected": MANY.careless, "definite": 0, "possible": 0}
+    assert (radius["agents"], len(radius["sessions"])) == ([CARELESS], len({n // 10 for n in plan.withdraw}))
+    assert [o["operation_id"] for o in radius["operations"]] == list(plan.withdraw[:MOST_NAMED])
+    assert f"and {MANY.careless - MAX_ROWS} more" in plan_markdown(plan.to_dict())
+    report = long_log.rollback.run(plan, Attribution("tester"))
+    assert report.certificate.verified
+    assert report.certificate.kinds["document"]["after"] == MANY.operations - MANY.careless
+    again = long_log.rollback.redo(report.rollback_operation_id, Attribution("tester"))
+    assert again.certificate.verified
+    assert visible(long_log) == MANY.operations
+
+
+def test_half_a_log_of_dependents_is_counted_and_cascaded(long_log: Library):
+    """The refusal names the first; a cascade takes all of them."""
+    selector, half = Selector(operations=(MANY.built_upon,)), MANY.operations - MANY.half
+    with pytest.raises(HasDependents, match=f"{half - 1} operations were built"):
+        long_log.rollback.plan(selector, agent="tester")
+    plan = long_log.rollback.plan(selector, policy="cascade", agent="tester")
+    assert len(plan.withdraw) == half
+    assert plan.blast_radius["counts"] == {"selected": 1, "definite": half - 1, "possible": 0}
+    assert len(plan.blast_radius["operations"]) == 1 + MOST_NAMED
+    assert plan.records == {"document": half}
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_what_is_redone_is_what_the_verdicts_say(long_log: Library, later: bool):
+    """Whether the control operation was the last one, which is told at once, or another came after it."""
+    first = say(long_log, "rollback", [1, 2], shows=False)
+    second = say(long_log, "quarantine", [2, 3], shows=False)
+    if later:
+        say(long_log, "rollback", [MANY.operations], shows=False)
+    redone = say(long_log, "redo", [second], shows=False)
+    gone = 1 if later else 0
+    assert visible(long_log) == MANY.operations - 2 - gone
+    say(long_log, "redo", [redone], shows=False)
+    assert visible(long_log) == MANY.operations - 3 - gone
+    say(long_log, "redo", [first], shows=False)
+    assert visible(long_log) == MANY.operations - 2 - gone
+    checks = {check.name: check.ok for check in verify_log(long_log.database).checks}
+    assert checks["verdicts"]
+    assert checks["visibility history"]
+    assert checks["replay"]
