@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from recant.comparison import Comparison
     from recant.corpus import Citation, CollectionInfo
     from recant.embedding import Embedder, ModelCard
-    from recant.evaluation import Evaluations
+    from recant.embedding.reranker import Reranker
+    from recant.evaluation import Evaluations, SearchWeights
     from recant.export import Exports
     from recant.feedback import FeedbackReceipt
     from recant.ingestion.pipeline import Ingestion, Progress
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from recant.quality import AuditReport
     from recant.rollback import BlastRadius, Plan, Rollback, RollbackReport, VerifyReport
     from recant.scores import AccessCounter, Scores
-    from recant.search import Filters, Fusion, KeywordIndex, Searcher, SearchResult
+    from recant.search import Filters, Fusion, KeywordIndex, Refinement, Searcher, SearchResult
     from recant.search.cache import SearchCache
     from recant.sessions import Sessions
     from recant.storage import Storage
@@ -165,6 +166,13 @@ class KnowledgeBase:
         return Evaluations(self.database, self._search_unnoticed, self.settings.collection)
 
     @cached_property
+    def search_weights(self) -> SearchWeights:
+        """What meaning counts against words in hybrid searches: showing, setting and finding it."""
+        from recant.evaluation import SearchWeights
+
+        return SearchWeights(self.database, self.settings, self._search_unnoticed)
+
+    @cached_property
     def quality(self) -> Scores:
         """Quality scores: showing, recalculating and checking them; policies and pins."""
         from recant.scores import Scores
@@ -269,11 +277,13 @@ class KnowledgeBase:
         filters: Filters | None = None,
         by_quality: bool | None = None,
         fusion: Fusion | None = None,
+        refine: Refinement | None = None,
     ) -> SearchResult:
         """The best chunks among those that are seen: now, in a session, or as of a position, tag or time.
 
         `mode` is `semantic` (nearest in meaning), `keyword` (by the words, "phrases" and -exclusions of the query) or
-        `hybrid` (both, made one ranking by `fusion`).
+        `hybrid` (both, made one ranking by `fusion`; None: as set for the collection). `refine`: duplicates folded,
+        re-ranking, diversity, and what stands around hits.
 
         What a session is shown is recorded before it is returned: if it is taken back later, what the session wrote
         next is named as possibly built on it. `filters` are conditions on metadata, as a mapping or written (see
@@ -283,6 +293,7 @@ class KnowledgeBase:
         given = {
             "mode": mode,
             "fusion": fusion,
+            "refine": refine,
             "collection": self._named(collection),
             "limit": limit,
             "as_of": self._as_of(as_of),
@@ -575,7 +586,14 @@ class KnowledgeBase:
         from recant.search import Searcher
 
         embed = self._search_cache.embedding(lambda query: self._query_embedder.embed([query])[0])
-        return Searcher(self.database, embed)
+        return Searcher(self.database, embed, self._reranker)
+
+    @cached_property
+    def _reranker(self) -> Reranker | None:
+        from recant.embedding.reranker import Reranker
+
+        folder = self.settings.reranker
+        return None if folder is None else Reranker(folder, device=self.settings.device)
 
     @cached_property
     def _search_cache(self) -> SearchCache:

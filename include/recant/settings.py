@@ -35,6 +35,8 @@ class Settings:
     """`auto`, `float32` or `bfloat16` (`RECANT_MODEL_DTYPE`)."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `mps` (`RECANT_DEVICE`)."""
+    reranker: Path | None = None
+    """Folder of a cross-encoder for searches that ask to be ranked anew (`RECANT_RERANKER`)."""
     embedder: EmbedderMode = "auto"
     """`auto`, `resident` or `local` (`RECANT_EMBEDDER`)."""
     postgres_port: int | None = None
@@ -87,6 +89,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         model=env.get("RECANT_MODEL") or None,
         model_dtype=_choice(env, "RECANT_MODEL_DTYPE", ("auto", "float32", "bfloat16")),
         device=env.get("RECANT_DEVICE") or "auto",
+        reranker=Path(env["RECANT_RERANKER"]).expanduser().absolute() if env.get("RECANT_RERANKER") else None,
         embedder=cast(EmbedderMode, _choice(env, "RECANT_EMBEDDER", ("auto", "resident", "local"))),
         postgres_port=_port(env, "RECANT_POSTGRES_PORT"),
         airflow_port=_port(env, "RECANT_AIRFLOW_PORT"),

@@ -12,6 +12,7 @@ from recant.cli.flags import CollectionFlag, JsonFlag
 from recant.cli.knowledge import Mode
 from recant.cli.moments import METAVAR, note_zone
 from recant.cli.output import Output, local_time
+from recant.cli.ranking import Ranking
 from recant.cli.services import settings
 from recant.errors import UsageError
 
@@ -24,6 +25,7 @@ Row = Mapping[str, Any]
 
 
 def evaluate(
+    ranking: Ranking,
     queries: Annotated[
         Path | None,
         typer.Argument(metavar="QUERIES", help="Judged queries: JSONL, CSV, TREC topics, or a BEIR folder."),
@@ -61,7 +63,10 @@ def evaluate(
             _show_history(output, kb.evaluation.history(collection=collection, limit=limit))
             return
         judged = read_queries(queries, qrels=qrels, split=split)
-        asked: dict[str, Any] = {"collection": collection, "k": k, "filters": both(*(where or []))}
+        asked: dict[str, Any] = {
+            "collection": collection, "k": k, "filters": both(*(where or [])), "fusion": ranking.weighed(),
+            "refine": ranking.refinement(),
+        }  # fmt: skip
         modes = [one.value for one in mode or [Mode.semantic]]
         if compare is not None:
             found = [kb.evaluation.compare(judged, compare, as_of, mode=one, **asked) for one in modes]

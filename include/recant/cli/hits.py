@@ -11,7 +11,7 @@ from recant.cli.output import Output, printable
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from recant.search import Hit, SearchResult
+    from recant.search import Hit, SearchResult, Surrounding
 
 SNIPPET_LINES = 3
 PLAIN_WIDTH = 100
@@ -51,7 +51,23 @@ def _hit(hit: Hit, width: int) -> Text:
     words = sorted({re.escape(hit.text[first:last]) for first, last in hit.highlights}, key=len, reverse=True)
     if words:
         body.highlight_regex(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", "bold yellow")
-    return head.append("\n").append_text(body).append("\n")
+    head = head.append("\n")
+    for chunk in (one for one in hit.context if one.distance < 0):
+        head.append_text(_around(chunk, width))
+    head = head.append_text(body).append("\n")
+    for chunk in (one for one in hit.context if one.distance > 0):
+        head.append_text(_around(chunk, width))
+    if hit.also_in:
+        sources = ", ".join(also.source for also in hit.also_in)
+        head.append(f"{textwrap.indent(snippet(f'also in {sources}', width - 5), ' ' * 5)}\n", "green")
+    return head
+
+
+def _around(chunk: Surrounding, width: int) -> Text:
+    from rich.text import Text
+
+    lines = textwrap.indent(snippet(chunk.text, width - 9), " " * 7 + "| ", lambda line: True)
+    return Text(f"{lines}\n", "dim")
 
 
 def excerpt(hit: Hit, width: int) -> str:

@@ -16,6 +16,7 @@ from recant.cli.hits import show_hits
 from recant.cli.moments import METAVAR, note_zone
 from recant.cli.output import Output, amounts, json_text, local_time, write
 from recant.cli.progress import counted
+from recant.cli.ranking import Around, Ranking
 from recant.cli.services import settings
 from recant.errors import UsageError
 
@@ -30,13 +31,6 @@ class Policy(StrEnum):
 
     strict = "strict"
     quarantine = "quarantine"
-
-
-class FusionMethod(StrEnum):
-    """How a hybrid search makes one ranking of two."""
-
-    max = "max"
-    rrf = "rrf"
 
 
 class Mode(StrEnum):
@@ -102,6 +96,8 @@ def ingest(
 
 
 def search(
+    ranking: Ranking,
+    around: Around,
     query: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
     batch: Annotated[
         str | None,
@@ -109,12 +105,6 @@ def search(
     ] = None,
     collection: CollectionFlag = None,
     mode: Annotated[Mode, typer.Option(help="By meaning, by words, or both.")] = Mode.semantic,
-    fusion: Annotated[
-        FusionMethod, typer.Option(help="How hybrid makes one ranking of two: by scores, or by ranks.")
-    ] = FusionMethod.max,
-    semantic_weight: Annotated[
-        float, typer.Option(metavar="0..1", help="What meaning counts against words in hybrid.")
-    ] = 0.5,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many hits.")] = 10,
     as_of: Annotated[
         str | None, typer.Option(metavar=METAVAR, help="Search what was seen then: at a position, a tag, or a time.")
@@ -139,7 +129,6 @@ def search(
 ) -> None:
     """Find the passages that answer a query best. By words: "exact phrase", -without."""
     import recant
-    from recant.search import Fusion
     from recant.search.filters import both
 
     if (query is None) == (batch is None):
@@ -147,7 +136,7 @@ def search(
     asked: dict[str, Any] = {
         "collection": collection, "mode": mode.value, "limit": limit, "as_of": as_of, "session": session,
         "filters": both(parse_filters(filters or []), *(where or [])), "by_quality": by_quality,
-        "fusion": Fusion(fusion.value, semantic_weight),
+        "fusion": ranking.weighed(), "refine": ranking.refinement(around.context, around.section),
     }  # fmt: skip
     output, queries = Output(json), _queries(batch) if batch is not None else None
     note_zone(output, "--as-of", as_of)

@@ -36,18 +36,26 @@ class Evaluations:
 
     def run(
         self, queries: JudgedQueries, *, collection: str | None = None, mode: str = "semantic", as_of: Moment | None = None,
-        k: int = 10, filters: Any = None, keep: bool = False,
+        k: int = 10, filters: Any = None, keep: bool = False, **options: Any,
     ) -> EvaluationReport:  # fmt: skip
         """Searches every query as of a position (None: now), and measures. `keep` puts it into the history, now only.
 
-        Documents are ranked by their best passage. Raises UsageError, UnknownCollection, PastHorizon.
+        Documents are ranked by their best passage; by the first one where `refine` asks for diversity. `options` are those of
+        a search (fusion, refine); what isn't searched as by default is not kept. Raises UsageError, UnknownCollection, PastHorizon.
         """
         if not 1 <= k <= LARGEST_K:
             raise UsageError(f"k must be from 1 to {LARGEST_K}, not {k}")
         if keep and as_of is not None:
             raise UsageError("The history is of what is seen now: an evaluation as of a position isn't kept.")
+        if keep and any(option is not None for option in options.values()):
+            raise UsageError("The history is of searches as they are by default: with other weights none is kept.")
         texts = [query.text for query in queries.queries]
-        asked = {"collection": collection or self.collection, "mode": mode, "as_of": as_of, "filters": filters}
+        asked = {
+            "collection": collection or self.collection,
+            "mode": mode,
+            "as_of": as_of,
+            "filters": filters,
+        } | options
         quick = [result.seconds for result in self.search_many(texts, limit=k, **asked)]
         results = list(self.search_many(texts, limit=PASSAGES, **asked))
         report = _report(queries, results, quick, k)
@@ -112,6 +120,11 @@ def _report(
         latency={f"p{share}": percentile(quick, share / 100) for share in (50, 95, 99)},
         never_found=never, per_query=per_query,
     )  # fmt: skip
+
+
+def ndcg_of(query: JudgedQuery, hits: Iterable[Hit], k: int) -> float:
+    """Of the documents that the hits are of."""
+    return _outcome(query, hits, k)[0].ndcg
 
 
 def _outcome(query: JudgedQuery, hits: Iterable[Hit], k: int) -> tuple[QueryResult, set[str]]:

@@ -8,7 +8,11 @@ Offers `Searcher`, its results, the filters' rules (`filters`), the ranking form
 from recant.search.filters import Filters
 from recant.search.fusion import Fusion
 from recant.search.keyword_index import KeywordIndex
-from recant.search.result import Hit, SearchResult
+from recant.search.refinement import Refinement
+from recant.search.result import AlsoIn, Hit, SearchResult, Surrounding
 from recant.search.searcher import Searcher, require_mode
 
-__all__ = ["Filters", "Fusion", "Hit", "KeywordIndex", "SearchResult", "Searcher", "require_mode"]
+__all__ = [
+    "AlsoIn", "Filters", "Fusion", "Hit", "KeywordIndex", "Refinement", "SearchResult", "Searcher", "Surrounding",
+    "require_mode",
+]  # fmt: skip

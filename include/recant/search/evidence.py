@@ -30,20 +30,22 @@ class Reader:
                 raise UsageError(f"{value!r} can't be {'a' if name == 'session' else 'an'} {name}'s name")
 
     def record(self, connection: Connection, scope: Scope, result: SearchResult) -> None:
-        """Commits the versions that `result` shows, in one round trip, on a connection in autocommit.
+        """Commits the versions that `result` shows or names, in one round trip, on a connection in autocommit.
 
         Seen by the session's next write, whatever becomes of this process. Nothing was shown: nothing is recorded.
         """
         if not result.hits:
             return
+        shown = [(hit.operation_id, hit.document_id) for hit in result.hits]
+        shown += [(also.operation_id, also.document_id) for hit in result.hits for also in hit.also_in]
         given = {
             "session": self.session,
             "agent": self.agent,
             "collection_id": scope.collection_id,
             "query": _storable(result.query),
             "position": result.position,
-            "operations": [hit.operation_id for hit in result.hits],
-            "records": [hit.document_id for hit in result.hits],
+            "operations": [operation for operation, _ in shown],
+            "records": [record for _, record in shown],
         }
         connection.execute(_SQL["record_search"], given, prepare=True)
 

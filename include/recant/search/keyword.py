@@ -43,6 +43,8 @@ class Found:
     """The terms, for highlights."""
     corrected: dict[str, str]
     """Words that no chunk has, and what was looked for instead."""
+    weighed: Sequence[WeighedTerm] = ()
+    """The words with where they occur."""
 
 
 @dataclass(slots=True)
@@ -109,7 +111,7 @@ class KeywordSearch:
         allowed = self._allowed(query, found)
         rows = self._settled(query, weighed, allowed, limit, shown or query.reads_text)
         looked_up = frozenset(term for word in query.words for term in word.alternatives)
-        return Found(rows, query, looked_up, corrected)
+        return Found(rows, query, looked_up, corrected, weighed)
 
     def _postings(self, query: Query) -> dict[Hash, list[Posting]]:
         wanted = [term for word in query.words for term in word.alternatives]

@@ -8,6 +8,28 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class AlsoIn:
+    """Another document that has a hit's text, or nearly."""
+
+    source: str
+    document_id: int
+    operation_id: int
+    chunk_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Surrounding:
+    """A chunk that stands around a hit, in the same version of the same document."""
+
+    chunk_id: int
+    distance: int
+    """In chunks: -1 stands right before the hit, 1 right after it."""
+    text: str
+    chunk_type: str
+    parent_headers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One chunk that was found."""
 
@@ -15,7 +37,8 @@ class Hit:
     """1 is the best."""
     score: float
     """To 6 decimals. Semantic: cosine similarity times the quality multiplier (`ranking`), from -1 to 1.15. Keyword: BM25
-    (`bm25`) times the same. Hybrid: both fused (`fusion`), from 0 to 1."""
+    (`bm25`) times the same. Hybrid: both fused (`fusion`), from 0 to 1. Re-ranked: what the cross-encoder says, from 0 to 1,
+    times the same. Where diversity is asked for hits aren't in the order of their scores."""
     chunk_id: int
     document_id: int
     """The document's record: the same for every version of it."""
@@ -34,11 +57,17 @@ class Hit:
     """The document's and the chunk's; the chunk's where both have one."""
     highlights: tuple[tuple[int, int], ...] = ()
     """Where in `text` the query's words stand: first character, and the one after the last. None in semantic mode."""
+    also_in: tuple[AlsoIn, ...] = ()
+    """Where duplicates are folded: other documents with this text, twenty at most."""
+    context: tuple[Surrounding, ...] = ()
+    """Where it was asked for: what stands before and after, in the document's order."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, equal for equal hits."""
         spans = [list(span) for span in self.highlights]
-        return dataclasses.asdict(self) | {"parent_headers": list(self.parent_headers), "highlights": spans}
+        told = dataclasses.asdict(self) | {"parent_headers": list(self.parent_headers), "highlights": spans}
+        around = [chunk | {"parent_headers": list(chunk["parent_headers"])} for chunk in told["context"]]
+        return told | {"also_in": list(told["also_in"]), "context": around}
 
 
 @dataclass(frozen=True, slots=True)

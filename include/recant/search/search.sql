@@ -157,7 +157,7 @@ SELECT count(*) AS chunks FROM (
 -- name: details
 -- What a hit shows, of the best of the candidates in `near`.
 SELECT n.distance, n.chunk_id, n.record_id AS document_id, r.key AS source, d.title, c.text, n.operation_id, n.quality,
-  c.chunk_type, c.parent_headers, d.attributes || c.attributes AS attributes, c.embedding_id, n.candidates, n.furthest, n.steps
+  c.index, c.chunk_type, c.parent_headers, d.attributes || c.attributes AS attributes, c.embedding_id, n.candidates, n.furthest, n.steps
 FROM ({best}) n
 JOIN chunk c ON c.id = n.chunk_id
 JOIN document_version d ON d.version_id = n.version_id

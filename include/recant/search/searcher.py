@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recant.errors import ConfigurationError, DimensionMismatch, UsageError
 from recant.search.conditions import Condition
+from recant.search.context import surroundings
 from recant.search.evidence import reader
 from recant.search.filters import Filters, read_filters
 from recant.search.fusion import DEPTH, Fusion
+from recant.search.hybrid import chosen_fusion, fuse
 from recant.search.keyword import Found, KeywordSearch
 from recant.search.keyword_index import KeywordIndex
 from recant.search.keyword_reader import KeywordReader, NotIndexed
@@ -22,7 +24,8 @@ from recant.search.prompt import Asked as ScopeAsked
 from recant.search.prompt import Memory, Moved
 from recant.search.query import parse
 from recant.search.ranking import is_settled, rank, shown_score
-from recant.search.result import Hit, SearchResult
+from recant.search.refinement import Candidate, Refinement, Rerank, refined, require_reranker
+from recant.search.result import Hit, SearchResult, Surrounding
 from recant.search.scope import Scope, read_scope
 from recant.search.sizes import Sizes
 from recant.store import Database, Row, half_vector
@@ -44,7 +47,9 @@ class _Asked:
 
     mode: str
     limit: int
-    fusion: Fusion
+    fusion: Fusion | None
+    """None: what was set for the collection."""
+    refine: Refinement
 
 
 class Searcher:
@@ -53,8 +58,13 @@ class Searcher:
     What a reverted, quarantined or unpublished operation wrote is not found; what it had superseded is found again.
     """
 
-    def __init__(self, database: Database, embed_query: Callable[[str], NDArray[np.floating[Any]]]) -> None:
-        """`embed_query` gives the vector of one text, in the space of the collections that are searched."""
+    def __init__(
+        self, database: Database, embed_query: Callable[[str], NDArray[np.floating[Any]]], rerank: Rerank | None = None
+    ) -> None:
+        """`embed_query` gives the vector of one text, in the space of the collections that are searched; `rerank` says of
+        texts how well they answer a query.
+        """
+        self._rerank = rerank
         self._database = database
         self._embed_query = embed_query
         self._sizes = Sizes()
@@ -66,18 +76,19 @@ class Searcher:
         self, query: str | None, *, vector: NDArray[np.floating[Any]] | None = None, collection: str,
         mode: str = "semantic", limit: int = 10, as_of: int | None = None, session: str | None = None,
         agent: str | None = None, filters: Filters | None = None, fusion: Fusion | None = None,
-        by_quality: bool = True,
+        by_quality: bool = True, refine: Refinement | None = None,
     ) -> SearchResult:  # fmt: skip
         """The `limit` (1 to 1,000) best chunks for the query: nearest to it, or to `vector` (any length but zero) when it is
         given, by its words (`query`), or by both (`fusion`).
 
         `as_of` a position: what was seen then, ranked by the quality of then. `session`: its own open operations on top of
         the latest; nothing more with `as_of`. What a session is shown, and `agent` who searched, is recorded before it
-        is returned. `filters`: see `recant.search.filters`. Without `by_quality` quality is shown and doesn't weigh. The
+        is returned. `refine`: duplicates, re-ranking, diversity, what stands around hits. `fusion`: None, as set for the
+        collection. `filters`: see `recant.search.filters`. Without `by_quality` quality is shown and doesn't weigh. The
         snapshot and the position belong together. Raises UsageError, UnknownCollection, DimensionMismatch.
         """
         _check(limit)
-        asked = _asked(mode, limit, fusion)
+        asked = _asked(mode, limit, fusion, refine)
         condition, reads = read_filters(filters), reader(session, agent)
         wanted = self._vector_of(query, vector, asked)
         answered = self._prompt_answer(query, condition, asked, ScopeAsked(collection, as_of, session, by_quality))
@@ -93,7 +104,7 @@ class Searcher:
     def search_batch(
         self, queries: Iterable[str], *, collection: str, mode: str = "semantic", limit: int = 10,
         as_of: int | None = None, session: str | None = None, agent: str | None = None, filters: Filters | None = None,
-        fusion: Fusion | None = None, by_quality: bool = True,
+        fusion: Fusion | None = None, by_quality: bool = True, refine: Refinement | None = None,
     ) -> Iterator[SearchResult]:  # fmt: skip
         """One result a query, in their order, all of one snapshot and so of one position, each as soon as it is known.
 
@@ -101,7 +112,7 @@ class Searcher:
         to have left over. Raises as `search` does, for a bad query when its turn comes.
         """
         _check(limit)
-        asked = _asked(mode, limit, fusion)
+        asked = _asked(mode, limit, fusion, refine)
         condition, reads = read_filters(filters), reader(session, agent)
         recorder = nullcontext() if reads is None else self._database.connection()
         with (
@@ -119,6 +130,7 @@ class Searcher:
     ) -> NDArray[np.float32] | None:
         if (query is None or not query.strip()) and (vector is None or asked.mode != "semantic"):
             raise UsageError("The query is empty: say what to search for")
+        require_reranker(asked.refine, self._rerank, query)
         if asked.mode == "keyword":
             return None
         if vector is None:
@@ -146,7 +158,7 @@ class Searcher:
         self, query: str | None, condition: Condition | None, asked: _Asked, where: ScopeAsked
     ) -> tuple[Scope, SearchResult] | None:
         """By words, of what was seen last, if it still is."""
-        last = self._memory.last(where) if asked.mode == "keyword" else None
+        last = self._memory.last(where) if asked.mode == "keyword" and not asked.refine.chooses else None
         if last is None:
             return None
         with suppress(Moved, UsageError), self._database.statements() as connection:
@@ -177,9 +189,13 @@ class Searcher:
         started = time.perf_counter()
         scope = around.scope
         half = None if vector is None else _half(vector, scope.dimensions)
-        best, found = _answered(around, words, query or "", half, asked)
-        spans = [()] * len(best) if found is None else words.spans(best, found)
-        hits = [_hit(n, *of, scope, spans[n - 1]) for n, of in enumerate(best, start=1)]
+        ranked, found = _answered(around, words, query or "", half, asked)
+        best = refined(around, ranked, asked.refine, asked.limit, query or "", self._rerank)
+        pairs = [(one.score, one.row) for one in best]
+        spans = [()] * len(best) if found is None else words.spans(pairs, found)
+        ids = [one.row["chunk_id"] for one in best]
+        context = surroundings(around.connection, ids, asked.refine.context, asked.refine.section)
+        hits = [_hit(n, of, scope, spans[n - 1], context) for n, of in enumerate(best, start=1)]
         corrected = {} if found is None else found.corrected
         seconds = time.perf_counter() - started
         return SearchResult(query, asked.mode, scope.collection, scope.position, hits, seconds, corrected)
@@ -188,15 +204,17 @@ class Searcher:
 def _answered(
     around: Neighbourhood, words: KeywordSearch, query: str, vector: Any, asked: _Asked
 ) -> tuple[list[tuple[float, Row]], Found | None]:
+    limit = asked.refine.pool(asked.limit)
     if asked.mode == "semantic":
-        return _best(around, vector, asked.limit), None
+        return _best(around, vector, limit), None
     if asked.mode == "keyword":
-        found = words.search(query, asked.limit)
+        found = words.search(query, limit)
         return found.rows, found
-    depth = max(DEPTH, asked.limit)
+    fusion = asked.fusion or chosen_fusion(around.connection, around.scope.collection_id, around.scope.position)
+    depth = max(DEPTH, limit)
     found = words.search(query, depth, shown=False)
     near = [(score, row) for score, row in _best(around, vector, depth) if not words.excludes(found.query, row)]
-    return words.complete(asked.fusion.fuse(near, found.rows, asked.limit)), found
+    return fuse(near, words, found, vector, fusion, limit), found
 
 
 def require_mode(mode: str) -> None:
@@ -205,9 +223,9 @@ def require_mode(mode: str) -> None:
         raise UsageError(f"mode {mode!r}: must be one of {', '.join(MODES)}")
 
 
-def _asked(mode: str, limit: int, fusion: Fusion | None) -> _Asked:
+def _asked(mode: str, limit: int, fusion: Fusion | None, refine: Refinement | None) -> _Asked:
     require_mode(mode)
-    return _Asked(mode, limit, fusion or Fusion())
+    return _Asked(mode, limit, fusion, refine or Refinement())
 
 
 def _best(around: Neighbourhood, vector: Any, limit: int) -> list[tuple[float, Row]]:
@@ -251,7 +269,13 @@ def _half(vector: NDArray[np.float32], dimensions: int) -> Any:
     return half_vector(vector)
 
 
-def _hit(number: int, score: float, row: Row, scope: Scope, highlights: tuple[tuple[int, int], ...]) -> Hit:
-    columns = {name: value for name, value in row.items() if name not in _HOW_FOUND}
-    columns["parent_headers"] = tuple(row["parent_headers"])
-    return Hit(rank=number, score=shown_score(score), collection=scope.collection, highlights=highlights, **columns)
+def _hit(
+    number: int, of: Candidate, scope: Scope, highlights: tuple[tuple[int, int], ...],
+    context: Mapping[int, tuple[Surrounding, ...]],
+) -> Hit:  # fmt: skip
+    columns = {name: value for name, value in of.row.items() if name not in _HOW_FOUND}
+    columns["parent_headers"] = tuple(of.row["parent_headers"])
+    return Hit(
+        rank=number, score=shown_score(of.score), collection=scope.collection, highlights=highlights,
+        also_in=of.also_in, context=context.get(of.row["chunk_id"], ()), **columns,
+    )  # fmt: skip

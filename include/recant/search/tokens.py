@@ -51,7 +51,7 @@ Hash: TypeAlias = int
 
 def analysis() -> str:
     """What terms depend on: a segment made otherwise is not read."""
-    return f"1/{Stemmer.version()}"
+    return f"2/{Stemmer.version()}"
 
 
 def split_token(token: str) -> tuple[str | None, list[str]]:

@@ -190,7 +190,7 @@ def test_fusion_by_scores_and_by_ranks() -> None:
     """By the formulas; what one side hasn't found counts nothing there, and a score below zero nothing at all."""
     dense = [(0.8, _row(1)), (0.4, _row(2)), (-0.5, _row(3))]
     words = [(10.0, _row(2)), (5.0, _row(4))]
-    assert [(row["chunk_id"], round(score, 6)) for score, row in Fusion().fuse(dense, words, 3)] == [
+    assert [(row["chunk_id"], round(score, 6)) for score, row in Fusion(semantic_weight=0.5).fuse(dense, words, 3)] == [
         (2, 0.75), (1, 0.5), (4, 0.25),
     ]  # fmt: skip
     by_rank = Fusion("rrf", 0.25).fuse(dense, words, 1)
