@@ -9,6 +9,6 @@ from recant.search.filters import Filters
 from recant.search.fusion import Fusion
 from recant.search.keyword_index import KeywordIndex
 from recant.search.result import Hit, SearchResult
-from recant.search.searcher import Searcher, require_mode
+from recant.search.searcher import Searcher, Space, require_mode
 
-__all__ = ["Filters", "Fusion", "Hit", "KeywordIndex", "SearchResult", "Searcher", "require_mode"]
+__all__ = ["Filters", "Fusion", "Hit", "KeywordIndex", "SearchResult", "Searcher", "Space", "require_mode"]
