@@ -36,12 +36,14 @@ class Asked:
     as_of: int | None
     session: str | None
     by_quality: bool
+    space_id: int | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
         """What `read_state` is bound to."""
         session = self.session if self.as_of is None else None
-        return {"collection": self.collection, "session": session, "as_of": self.as_of, "analysis": analysis()}
+        where = {"collection": self.collection, "session": session, "as_of": self.as_of, "space_id": self.space_id}
+        return where | {"analysis": analysis()}
 
 
 @dataclass(slots=True)

@@ -173,7 +173,7 @@ def shortest_first(query: str, texts: Sequence[str]) -> list[float]:
 @pytest.mark.parametrize("mode", MODES)
 def test_hits_are_ranked_anew(orchard: KeywordLibrary, mode: str) -> None:
     """By what the model says, which is the score then; also further down than what is shown."""
-    searcher = Searcher(orchard.database, orchard.model.vector, shortest_first)
+    searcher = Searcher(orchard.database, orchard.model.vector, rerank=shortest_first)
     hits = searcher.search("fig", collection="library", mode=mode, limit=3, refine=Refinement(rerank=True)).hits
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     shortest = "a fig and 2 hard pears" if mode != "semantic" else "intro"
@@ -185,7 +185,7 @@ def test_ranking_anew_needs_a_model_and_words(orchard: KeywordLibrary) -> None:
     """Each said at once, with what to do."""
     with pytest.raises(ConfigurationError, match="RECANT_RERANKER"):
         orchard.find("fig", refine=Refinement(rerank=True))
-    searcher = Searcher(orchard.database, orchard.model.vector, shortest_first)
+    searcher = Searcher(orchard.database, orchard.model.vector, rerank=shortest_first)
     with pytest.raises(UsageError, match="text"):
         searcher.search(None, vector=orchard.model.vector("x"), collection="library", refine=Refinement(rerank=True))
 
@@ -197,7 +197,7 @@ def test_quality_weighs_what_is_ranked_anew(orchard: KeywordLibrary) -> None:
         connection.execute(
             "INSERT INTO chunk_quality (chunk_id, score, true_position) SELECT id, 0, 1 FROM chunk WHERE text LIKE '%hard%'"
         )
-    searcher = Searcher(orchard.database, orchard.model.vector, lambda query, texts: [0.5] * len(texts))
+    searcher = Searcher(orchard.database, orchard.model.vector, rerank=lambda query, texts: [0.5] * len(texts))
     hits = searcher.search("fig", collection="library", mode="keyword", limit=9, refine=Refinement(rerank=True)).hits
     assert hits[-1].source == "o2"
     assert hits[-1].score == 0.15
