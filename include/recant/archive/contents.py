@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 import numpy as np
 
-from recant.archive.layout import TABLES, element_type, row_shape
+from recant.archive.layout import RECORD_KINDS, TABLES, element_type, row_shape
 from recant.archive.scope import Scope
 from recant.errors import UnknownCollection
 from recant.store import Connection, Row, load
@@ -23,7 +23,7 @@ BLOCK_ROWS = 10_000
 _SQL = load(__package__, "archive.sql")
 _VERSIONS = {
     kind: _SQL["version_columns"].format(columns=_SQL[f"columns_of_{kind}"], joins=_SQL[f"joins_of_{kind}"])
-    for kind in ("document", "watermark")
+    for kind in ("document", "watermark", "record")
 }
 
 
@@ -64,7 +64,7 @@ class Contents:
         }
 
     def left_out(self) -> dict[str, int]:
-        """Records that are seen, of kinds that an archive doesn't hold."""
+        """Records that are seen, of kinds that an archive doesn't hold; and feedback on what isn't seen."""
         rows = self.connection.execute(_SQL["kinds_left_out"], self._given)
         return {row["kind"]: row["records"] for row in rows}
 
@@ -72,9 +72,10 @@ class Contents:
         """All versions of a kind, a block at a time."""
         for rows in self._groups(kind):
             ids = [row["version_id"] for row in rows]
-            found = self.connection.execute(_VERSIONS[kind], {"versions": ids}, binary=True).fetchone()
+            layout = "record" if kind in RECORD_KINDS else kind
+            found = self.connection.execute(_VERSIONS[layout], {"versions": ids}, binary=True).fetchone()
             assert found is not None, "an aggregate is one row"
-            block = columns_of(f"{kind}s", found, 0)
+            block = columns_of(f"{layout}s", found, 0)
             block.columns["seen"] = np.fromiter((row["seen"] for row in rows), np.uint8, len(rows))
             yield VersionBlock(ids, block)
 

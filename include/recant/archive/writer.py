@@ -19,7 +19,7 @@ import numpy as np
 from recant.archive.columns import Table
 from recant.archive.compression import Compression
 from recant.archive.contents import Block, Contents, VersionBlock
-from recant.archive.layout import FORMAT, TABLES, VERSION
+from recant.archive.layout import FORMAT, RECORD_KINDS, TABLES, VERSION
 from recant.archive.sink import Sink, is_abandoned, new_file
 from recant.archive.state import StateDigest, seal
 from recant.errors import OutOfSpace, UsageError
@@ -129,6 +129,11 @@ class _Writing:
         for block in self.contents.versions("watermark"):
             self._versions("watermark", block.block)
             self.tables["watermarks"].append(block.block.rows, block.block.columns)
+        for kind in RECORD_KINDS:
+            for block in self.contents.versions(kind):
+                self._versions(kind, block.block)
+                self.tables["records"].append(block.block.rows, block.block.columns)
+                self._block_done()
         self._vectors()
         self._log()
         self._seal()
