@@ -142,12 +142,9 @@ FROM (
   OFFSET 0
 ) x
 
--- name: vector_columns
--- Of these embeddings, in this order; a halfvec's binary form begins with its dimensions and an unused word.
-SELECT count(*) AS rows,
-  string_agg(e.text_hash, ''::bytea ORDER BY w.n) AS text_hash,
-  string_agg(substr(halfvec_send(e.vector), 5), ''::bytea ORDER BY w.n) AS vector
-FROM unnest(%(embeddings)s::bigint[]) WITH ORDINALITY AS w (id, n) JOIN embedding e ON e.id = w.id
+-- name: copy_vectors
+-- Of these embeddings, by id.
+COPY (SELECT e.text_hash, e.vector FROM embedding e WHERE e.id = ANY (%(embeddings)s::bigint[]) ORDER BY e.id) TO STDOUT (FORMAT BINARY)
 
 -- name: log_operations
 -- These operations, and whatever control operations said something of them, or of those, by the position.
