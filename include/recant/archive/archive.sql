@@ -30,7 +30,7 @@ ORDER BY first.id, v.version_id
 -- Records of other kinds that are seen, which an archive doesn't hold; and, where it holds what is seen, feedback on what isn't.
 WITH head AS MATERIALIZED (SELECT h.version_id, h.kind FROM heads_at(%(collection_id)s::integer, %(position)s::bigint) h)
 SELECT h.kind, count(*) AS records FROM head h
-WHERE h.kind NOT IN ('document', 'watermark', 'feedback', 'quality_policy', 'quality_pin', 'retention_rule')
+WHERE h.kind NOT IN ('document', 'watermark', 'feedback', 'quality_policy', 'quality_pin', 'retention_rule', 'search_weights')
    OR (h.kind = 'feedback' AND %(holds)s = 'seen' AND NOT EXISTS (
          SELECT FROM feedback f JOIN head t ON t.version_id = f.target_version_id WHERE f.version_id = h.version_id))
 GROUP BY h.kind ORDER BY h.kind
@@ -114,6 +114,8 @@ CROSS JOIN LATERAL (SELECT CASE r.kind
   WHEN 'retention_rule' THEN (
     SELECT jsonb_build_object('classification', y.classification, 'history_days', y.history_days, 'expire_days', y.expire_days)
     FROM retention_rule y WHERE y.version_id = v.version_id)
+  WHEN 'search_weights' THEN (
+    SELECT jsonb_build_object('method', y.method, 'semantic_weight', y.semantic_weight) FROM search_weights y WHERE y.version_id = v.version_id)
   END AS content) x
 
 -- name: chunk_columns
@@ -269,6 +271,9 @@ SELECT %(version_id)s, r.id, %(score)s FROM record r WHERE r.collection_id = %(c
 -- name: add_retention_rule
 INSERT INTO retention_rule (version_id, classification, history_days, expire_days)
 VALUES (%(version_id)s, %(classification)s, %(history_days)s, %(expire_days)s)
+
+-- name: add_search_weights
+INSERT INTO search_weights (version_id, method, semantic_weight) VALUES (%(version_id)s, %(method)s, %(semantic_weight)s)
 
 -- name: add_origin
 INSERT INTO record (collection_id, kind, key) VALUES (%(collection_id)s, 'watermark', %(origin)s) ON CONFLICT DO NOTHING

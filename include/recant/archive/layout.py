@@ -14,7 +14,7 @@ FORMAT: Final = "recant-archive"
 VERSION: Final = 2
 """Of what is written. Version 1 lacks the table `records`, and is read as well."""
 READ_VERSIONS: Final = (1, 2)
-RECORD_KINDS: Final = ("feedback", "quality_policy", "quality_pin", "retention_rule")
+RECORD_KINDS: Final = ("feedback", "quality_policy", "quality_pin", "retention_rule", "search_weights")
 """Kinds of record in the table `records`, whose content is JSON."""
 
 HASH_BYTES: Final = 32

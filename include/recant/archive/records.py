@@ -1,4 +1,4 @@
-"""Restores what an archive holds besides documents: feedback, quality policies and pins, retention rules.
+"""Restores what an archive holds besides documents: feedback, quality policies and pins, retention rules, search weights.
 
 Under operations of the kinds that these have when they are first written, because scores and rules are read by them; they
 are published with the restored documents, all or none.
@@ -22,7 +22,11 @@ from recant.store import Connection, Database, load
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-OPERATIONS = {"feedback": ("feedback",), "set_policy": ("quality_policy", "quality_pin", "retention_rule")}
+OPERATIONS = {
+    "feedback": ("feedback",),
+    "set_policy": ("quality_policy", "quality_pin", "retention_rule"),
+    "set_search_weights": ("search_weights",),
+}
 """By kind of operation, the kinds of record that it writes."""
 BLOCK_RECORDS = 500
 BLOCK_ROWS = 1 << 14
@@ -34,6 +38,7 @@ _TYPES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "quality_policy": {"doc_type": str, "half_life_days": (int, float, type(None)), "grace_days": (int, float), "floor": (int, float)},
     "quality_pin": {"source": str, "score": (int, float, type(None))},
     "retention_rule": {"classification": str, "history_days": (int, type(None)), "expire_days": (int, type(None))},
+    "search_weights": {"method": str, "semantic_weight": (int, float, type(None))},
 }  # fmt: skip
 
 

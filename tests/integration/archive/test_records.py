@@ -15,6 +15,7 @@ from recant.archive.state import seal
 from recant.errors import ArchiveDamaged
 from recant.oplog import Attribution
 from recant.scores import Policy
+from recant.search.fusion import Fusion
 from recant.storage import RetentionRule
 from tests.integration.archive.conftest import WHO, take_back
 from tests.integration.library import Library
@@ -58,6 +59,7 @@ def judged(kb: recant.KnowledgeBase, told: Library) -> Library:
     kb.quality.set_policy(Policy("adr", half_life_days=12.5, floor=10.1), WHO)
     kb.quality.pin("plain", WHO, score=77)
     kb.storage.retention.set(RetentionRule("confidential", history_days=30), WHO)
+    kb.search_weights.set(Fusion("max", 0.4), WHO)
     return told
 
 
@@ -66,10 +68,10 @@ def test_they_are_restored_into_another_database(kb, other, judged: Library, tmp
     """With equal digests; what was taken back stays in the file; a second restore finds all of it there."""
     path = tmp_path / "a.h5"
     made = kb.archives.create(path, WHO, holds=holds)
-    assert made.rows["records"] == (5 if holds == "seen" else 6)
+    assert made.rows["records"] == (6 if holds == "seen" else 7)
     assert kb.archives.verify(path).ok
     done = other.archives.restore(path, WHO)
-    assert (done.state_equal, done.records, done.homeless) == (True, 5, 0)
+    assert (done.state_equal, done.records, done.homeless) == (True, 6, 0)
     assert (
         words(other)
         == words(kb)
@@ -80,6 +82,7 @@ def test_they_are_restored_into_another_database(kb, other, judged: Library, tmp
     ]
     assert [(pin.source, pin.score) for pin in other.quality.pins()] == [("plain", 77)]
     assert [rule.history_days for rule in other.storage.retention.rules()] == [30]
+    assert other.search_weights.show().semantic_weight == 0.4
     assert other.quality.show(chunk_of(other, "two")).score == kb.quality.show(chunk_of(kb, "two")).score
     assert other.quality.check() == []
     assert other.verify().ok
@@ -92,7 +95,7 @@ def test_a_restore_is_taken_back_with_all_that_came_with_it(kb, judged: Library,
     kb.archives.create(tmp_path / "a.h5", WHO)
     done = kb.archives.restore(tmp_path / "a.h5", WHO, collection="copy")
     kinds = [kb.operations.get(number).kind for number in (done.operation_id, *done.with_operations)]
-    assert kinds == ["restore_archive", "feedback", "set_policy"]
+    assert kinds == ["restore_archive", "feedback", "set_policy", "set_search_weights"]
     assert words(kb, "copy") == words(kb)
     report = kb.rollback(Selector(operations=(done.operation_id, *done.with_operations)))
     assert report.applied
