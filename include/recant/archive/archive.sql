@@ -12,29 +12,39 @@ SELECT log_position() AS position
 -- name: select_versions
 -- Version ids by kind of record, each with its number of chunks; ordered as chunks were numbered, which decides ties.
 WITH head AS MATERIALIZED (SELECT h.version_id FROM heads_at(%(collection_id)s::integer, %(position)s::bigint) h)
-SELECT v.version_id, h.version_id IS NOT NULL AS seen, coalesce(d.chunk_count, 0) AS chunks
+-- Feedback is seen with what it is about.
+SELECT v.version_id, h.version_id IS NOT NULL AND fits.yes AS seen, coalesce(d.chunk_count, 0) AS chunks
 FROM version v
 JOIN operation o ON o.id = v.operation_id
 JOIN record r ON r.id = v.record_id
 LEFT JOIN head h ON h.version_id = v.version_id
 LEFT JOIN document_version d ON d.version_id = v.version_id
 LEFT JOIN chunk first ON first.version_id = v.version_id AND first.index = 0
+CROSS JOIN LATERAL (SELECT %(kind)s <> 'feedback' OR EXISTS (
+  SELECT FROM feedback f JOIN head t ON t.version_id = f.target_version_id WHERE f.version_id = v.version_id) AS yes) fits
 WHERE r.collection_id = %(collection_id)s AND r.kind = %(kind)s AND o.life = 'published'
   AND o.position BETWEEN coalesce(%(first)s::bigint, 0) AND %(position)s::bigint
-  AND (%(holds)s = 'history' OR h.version_id IS NOT NULL)
+  AND (%(holds)s = 'history' OR (h.version_id IS NOT NULL AND fits.yes))
 ORDER BY first.id, v.version_id
 
 -- name: kinds_left_out
--- Records of other kinds that are seen, which an archive doesn't hold.
-SELECT h.kind, count(*) AS records FROM heads_at(%(collection_id)s::integer, %(position)s::bigint) h
-WHERE h.kind NOT IN ('document', 'watermark') GROUP BY h.kind ORDER BY h.kind
+-- Records of other kinds that are seen, which an archive doesn't hold; and, where it holds what is seen, feedback on what isn't.
+WITH head AS MATERIALIZED (SELECT h.version_id, h.kind FROM heads_at(%(collection_id)s::integer, %(position)s::bigint) h)
+SELECT h.kind, count(*) AS records FROM head h
+WHERE h.kind NOT IN ('document', 'watermark', 'feedback', 'quality_policy', 'quality_pin', 'retention_rule', 'search_weights')
+   OR (h.kind = 'feedback' AND %(holds)s = 'seen' AND NOT EXISTS (
+         SELECT FROM feedback f JOIN head t ON t.version_id = f.target_version_id WHERE f.version_id = h.version_id))
+GROUP BY h.kind ORDER BY h.kind
 
 -- name: state_of
 -- What is seen, by kind: how many records, and sums over sha256 of kind, key and content. As verify's digest, without the
 -- collection's id, which another database may have given another.
+-- Feedback counts with what it is about.
+WITH head AS MATERIALIZED (SELECT h.* FROM heads_at(%(collection_id)s::integer, %(position)s::bigint) h WHERE h.kind = ANY (%(kinds)s))
 SELECT x.kind, count(*) AS records, digest_hex(sum(half(x.hash, 1)), sum(half(x.hash, 9))) AS digest
-FROM (SELECT h.kind, sha256(convert_to(h.kind || '/' || h.key, 'UTF8') || h.content_hash) AS hash
-      FROM heads_at(%(collection_id)s::integer, %(position)s::bigint) h WHERE h.kind IN ('document', 'watermark')) x
+FROM (SELECT h.kind, sha256(convert_to(h.kind || '/' || h.key, 'UTF8') || h.content_hash) AS hash FROM head h
+      WHERE h.kind <> 'feedback' OR EXISTS (
+        SELECT FROM feedback f JOIN head t ON t.version_id = f.target_version_id WHERE f.version_id = h.version_id)) x
 GROUP BY x.kind ORDER BY x.kind
 
 -- name: version_columns
@@ -84,6 +94,31 @@ LEFT JOIN record k ON k.id = d.origin_record_id
 -- name: joins_of_watermark
 LEFT JOIN watermark m ON m.version_id = v.version_id
 
+-- name: columns_of_record
+  string_agg(convert_to(r.kind, 'UTF8'), ''::bytea ORDER BY w.n) AS kind,
+  string_agg(int8send(octet_length(r.kind)), ''::bytea ORDER BY w.n) AS kind_length,
+  string_agg(convert_to(coalesce(x.content::text, '{}'), 'UTF8'), ''::bytea ORDER BY w.n) AS content,
+  string_agg(int8send(octet_length(convert_to(coalesce(x.content::text, '{}'), 'UTF8'))), ''::bytea ORDER BY w.n) AS content_length
+
+-- name: joins_of_record
+CROSS JOIN LATERAL (SELECT CASE r.kind
+  WHEN 'feedback' THEN (
+    SELECT jsonb_build_object('source', t.key, 'target_version_id', f.target_version_id, 'target_operation_id', f.target_operation_id,
+             'chunk_index', f.chunk_index, 'verdict', f.verdict, 'comment', f.comment, 'given_by', f.given_by)
+    FROM feedback f JOIN record t ON t.id = f.target_record_id WHERE f.version_id = v.version_id)
+  WHEN 'quality_policy' THEN (
+    SELECT jsonb_build_object('doc_type', y.doc_type, 'half_life_days', y.half_life_days, 'grace_days', y.grace_days, 'floor', y.floor)
+    FROM quality_policy y WHERE y.version_id = v.version_id)
+  WHEN 'quality_pin' THEN (
+    SELECT jsonb_build_object('source', t.key, 'score', n.score) FROM quality_pin n JOIN record t ON t.id = n.target_record_id
+    WHERE n.version_id = v.version_id)
+  WHEN 'retention_rule' THEN (
+    SELECT jsonb_build_object('classification', y.classification, 'history_days', y.history_days, 'expire_days', y.expire_days)
+    FROM retention_rule y WHERE y.version_id = v.version_id)
+  WHEN 'search_weights' THEN (
+    SELECT jsonb_build_object('method', y.method, 'semantic_weight', y.semantic_weight) FROM search_weights y WHERE y.version_id = v.version_id)
+  END AS content) x
+
 -- name: chunk_columns
 -- The chunks of these versions, in their order. What is marked as destroyed may still have some: it is left out. (OFFSET 0,
 -- so that what is converted is converted once.)
@@ -113,12 +148,9 @@ FROM (
   OFFSET 0
 ) x
 
--- name: vector_columns
--- Of these embeddings, in this order; a halfvec's binary form begins with its dimensions and an unused word.
-SELECT count(*) AS rows,
-  string_agg(e.text_hash, ''::bytea ORDER BY w.n) AS text_hash,
-  string_agg(substr(halfvec_send(e.vector), 5), ''::bytea ORDER BY w.n) AS vector
-FROM unnest(%(embeddings)s::bigint[]) WITH ORDINALITY AS w (id, n) JOIN embedding e ON e.id = w.id
+-- name: copy_vectors
+-- Of these embeddings, by id.
+COPY (SELECT e.text_hash, e.vector FROM embedding e WHERE e.id = ANY (%(embeddings)s::bigint[]) ORDER BY e.id) TO STDOUT (FORMAT BINARY)
 
 -- name: log_operations
 -- These operations, and whatever control operations said something of them, or of those, by the position.
@@ -201,6 +233,51 @@ JOIN record r ON r.collection_id = %(collection_id)s AND r.kind = 'watermark' AN
 JOIN LATERAL (
   SELECT s.operation_id, s.content_hash FROM seen_version s WHERE s.record_id = r.id ORDER BY s.version_id DESC LIMIT 1
 ) head ON true
+
+-- name: heads_of_records
+SELECT r.key, head.operation_id, head.content_hash
+FROM unnest(%(keys)s::text[]) AS wanted (key)
+JOIN record r ON r.collection_id = %(collection_id)s AND r.kind = %(kind)s AND r.key = wanted.key
+JOIN LATERAL (
+  SELECT s.operation_id, s.content_hash FROM seen_version s WHERE s.record_id = r.id ORDER BY s.version_id DESC LIMIT 1
+) head ON true
+
+-- name: target_of_feedback
+-- The version of a document that says what the feedback was about: the one being restored, or one that is seen.
+SELECT v.version_id AS target_version_id, v.operation_id AS target_operation_id, v.record_id AS target_record_id
+FROM record r JOIN version v ON v.record_id = r.id AND v.content_hash = %(content_hash)s
+WHERE r.collection_id = %(collection_id)s AND r.kind = 'document' AND r.key = %(source)s
+  AND (v.operation_id = %(restored)s OR EXISTS (SELECT FROM seen_version s WHERE s.version_id = v.version_id))
+ORDER BY v.operation_id = %(restored)s DESC, v.version_id DESC LIMIT 1
+
+-- name: add_record
+INSERT INTO record (collection_id, kind, key) VALUES (%(collection_id)s, %(kind)s, %(key)s) ON CONFLICT DO NOTHING
+
+-- name: add_version
+INSERT INTO version (record_id, operation_id, batch_id, over_operation_id, content_hash)
+SELECT r.id, %(operation_id)s, %(batch_id)s, %(over)s, %(content_hash)s FROM record r
+WHERE r.collection_id = %(collection_id)s AND r.kind = %(kind)s AND r.key = %(key)s
+RETURNING version_id
+
+-- name: add_feedback
+INSERT INTO feedback (version_id, target_version_id, chunk_index, target_record_id, target_operation_id, verdict, comment, given_by)
+VALUES (%(version_id)s, %(target_version_id)s, %(chunk_index)s, %(target_record_id)s, %(target_operation_id)s, %(verdict)s, %(comment)s,
+        %(given_by)s)
+
+-- name: add_quality_policy
+INSERT INTO quality_policy (version_id, doc_type, half_life_days, grace_days, floor)
+VALUES (%(version_id)s, %(doc_type)s, %(half_life_days)s, %(grace_days)s, %(floor)s)
+
+-- name: add_quality_pin
+INSERT INTO quality_pin (version_id, target_record_id, score)
+SELECT %(version_id)s, r.id, %(score)s FROM record r WHERE r.collection_id = %(collection_id)s AND r.kind = 'document' AND r.key = %(source)s
+
+-- name: add_retention_rule
+INSERT INTO retention_rule (version_id, classification, history_days, expire_days)
+VALUES (%(version_id)s, %(classification)s, %(history_days)s, %(expire_days)s)
+
+-- name: add_search_weights
+INSERT INTO search_weights (version_id, method, semantic_weight) VALUES (%(version_id)s, %(method)s, %(semantic_weight)s)
 
 -- name: add_origin
 INSERT INTO record (collection_id, kind, key) VALUES (%(collection_id)s, 'watermark', %(origin)s) ON CONFLICT DO NOTHING

@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 import numpy as np
 
-from recant.archive.layout import TABLES, element_type, row_shape
+from recant.archive.layout import RECORD_KINDS, TABLES, element_type, row_shape
 from recant.archive.scope import Scope
 from recant.errors import UnknownCollection
-from recant.store import Connection, Row, load
+from recant.store import Connection, Row, load, numbers_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLOCK_DOCUMENTS = 1_000
 BLOCK_CHUNKS = 1_000
-BLOCK_VECTORS = 2_000
+BLOCK_VECTORS = 4_000
 BLOCK_ROWS = 10_000
+COPY_HEADER_BYTES = 19
+COPY_END_BYTES = 2
 _SQL = load(__package__, "archive.sql")
 _VERSIONS = {
     kind: _SQL["version_columns"].format(columns=_SQL[f"columns_of_{kind}"], joins=_SQL[f"joins_of_{kind}"])
-    for kind in ("document", "watermark")
+    for kind in ("document", "watermark", "record")
 }
 
 
@@ -65,7 +67,7 @@ class Contents:
         }
 
     def left_out(self) -> dict[str, int]:
-        """Records that are seen, of kinds that an archive doesn't hold."""
+        """Records that are seen, of kinds that an archive doesn't hold; and feedback on what isn't seen."""
         rows = self.connection.execute(_SQL["kinds_left_out"], self._given)
         return {row["kind"]: row["records"] for row in rows}
 
@@ -73,11 +75,17 @@ class Contents:
         """All versions of a kind, a block at a time."""
         for rows in self._groups(kind):
             ids = [row["version_id"] for row in rows]
-            found = self.connection.execute(_VERSIONS[kind], {"versions": ids}, binary=True).fetchone()
+            layout = "record" if kind in RECORD_KINDS else kind
+            found = self.connection.execute(_VERSIONS[layout], {"versions": ids}, binary=True).fetchone()
             assert found is not None, "an aggregate is one row"
-            block = columns_of(f"{kind}s", found, 0)
+            block = columns_of(f"{layout}s", found, 0)
             block.columns["seen"] = np.fromiter((row["seen"] for row in rows), np.uint8, len(rows))
             yield VersionBlock(ids, block)
+
+    def documents(self) -> Iterator[tuple[VersionBlock, Block]]:
+        """All versions of documents, a block at a time, with their chunks as `chunks` gives them."""
+        for block in self.versions("document"):
+            yield block, self.chunks(block.version_ids)
 
     def chunks(self, version_ids: Sequence[int]) -> Block:
         """The chunks of these versions; `document` counts from 0, `embedding` is the vector's id in the database."""
@@ -87,13 +95,12 @@ class Contents:
         return columns_of("chunks", found, 0, {"embedding": "i8"})
 
     def vectors(self, embeddings: NDArray[np.int64]) -> Iterator[Block]:
-        """Hashes and vectors of these embeddings, in this order."""
+        """Hashes and vectors of these embeddings, given in rising order."""
         dimensions = self.collection["dimensions"]
         for start in range(0, len(embeddings), BLOCK_VECTORS):
-            given = {"embeddings": embeddings[start : start + BLOCK_VECTORS].tolist()}
-            found = self.connection.execute(_SQL["vector_columns"], given, binary=True).fetchone()
-            assert found is not None, "an aggregate is one row"
-            yield columns_of("vectors", found, dimensions)
+            given = {"embeddings": numbers_text(embeddings[start : start + BLOCK_VECTORS].tolist())}
+            with self.connection.cursor().copy(_SQL["copy_vectors"], given) as copy:
+                yield _vectors(b"".join(copy), dimensions)
 
     def log(self, query: str, operations: Sequence[int]) -> Iterator[list[Row]]:
         """Rows of the log about these operations, some at a time."""
@@ -119,6 +126,19 @@ class Contents:
             cursor.execute(query, given)
             while found := cursor.fetchmany(rows):
                 yield found
+
+
+def _vectors(sent: bytes, dimensions: int) -> Block:
+    """COPY's binary form: rows of one length between a header and the end's mark. A halfvec begins with its dimensions."""
+    row = np.dtype(
+        [("columns", ">i2"), ("hash_bytes", ">i4"), ("text_hash", "u1", (32,)), ("vector_bytes", ">i4"), ("dimensions", ">u2"),
+         ("unused", ">u2"), ("vector", ">f2", (dimensions,))]
+    )  # fmt: skip
+    count = (len(sent) - COPY_HEADER_BYTES - COPY_END_BYTES) // row.itemsize
+    rows = np.frombuffer(sent, row, count, COPY_HEADER_BYTES)
+    if len(sent) != COPY_HEADER_BYTES + rows.nbytes + COPY_END_BYTES or np.any(rows["dimensions"] != dimensions):
+        raise AssertionError("a space's vectors have its dimensions")
+    return Block(count, {"text_hash": rows["text_hash"], "vector": rows["vector"]})
 
 
 def columns_of(table: str, row: Row, dimensions: int, extra: Mapping[str, str] | None = None) -> Block:

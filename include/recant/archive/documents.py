@@ -89,6 +89,8 @@ def _runs(rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
 
 
 def _last_of_each(file: ArchiveFile, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    if not len(rows):
+        return rows
     records, positions = (file.gather("documents", name, rows) for name in ("record_id", "position"))
     order = np.lexsort((positions, records))
     last = np.append(np.diff(records[order]) != 0, [True] * bool(len(order)))

@@ -11,7 +11,11 @@ from typing import Final
 from recant.json_types import JSON
 
 FORMAT: Final = "recant-archive"
-VERSION: Final = 1
+VERSION: Final = 2
+"""Of what is written. Version 1 lacks the table `records`, and is read as well."""
+READ_VERSIONS: Final = (1, 2)
+RECORD_KINDS: Final = ("feedback", "quality_policy", "quality_pin", "retention_rule", "search_weights")
+"""Kinds of record in the table `records`, whose content is JSON."""
 
 HASH_BYTES: Final = 32
 PAYLOADS: Final = ("kept", "erased", "reclaimed")
@@ -56,6 +60,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "vectors": {"text_hash": "hash", "vector": "vector"},
     "watermarks": {**_VERSION_OF_RECORD, "document_count": "i8", "listing_hash": "hash", "state": "text"},
+    "records": {**_VERSION_OF_RECORD, "kind": "text", "content": "text"},
     "operations": {
         "operation_id": "i8",
         "position": "i8",
@@ -84,9 +89,14 @@ FILE_COLUMNS: Final[dict[str, JSON]] = {name: dict(columns) for name, columns in
 """The same for the log."""
 
 
-def datasets() -> Iterator[tuple[str, str, str]]:
+def tables_of(version: int) -> dict[str, Mapping[str, str]]:
+    """TABLES as a version of the format has them."""
+    return {table: columns for table, columns in TABLES.items() if version > 1 or table != "records"}
+
+
+def datasets(version: int = VERSION) -> Iterator[tuple[str, str, str]]:
     """(table, dataset, type) of every dataset of an archive."""
-    for table, columns in TABLES.items():
+    for table, columns in tables_of(version).items():
         for name, kind in columns.items():
             if kind == "text":
                 yield table, name, "u1"

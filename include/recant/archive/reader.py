@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recant.archive.layout import FORMAT, TABLES, VERSION, datasets, element_type, row_shape
+from recant.archive.layout import FORMAT, READ_VERSIONS, TABLES, datasets, element_type, row_shape, tables_of
 from recant.archive.scope import Scope
 from recant.errors import ArchiveDamaged, RecantError
 
@@ -89,7 +89,9 @@ class ArchiveFile:
         self._parsed = {name: self._json(name) for name in _PARSED}
         self.rows: dict[str, int] = self._parsed["rows"]
         self.scope = self._read_scope()
-        self._datasets = {(table, name): self._checked(table, name, kind) for table, name, kind in datasets()}
+        version = int(self.attributes["format_version"])
+        self.tables = tables_of(version)
+        self._datasets = {(table, name): self._checked(table, name, kind) for table, name, kind in datasets(version)}
 
     @property
     def seal(self) -> str:
@@ -200,9 +202,10 @@ class ArchiveFile:
         found = {name: self._attribute(name, kind) for name, kind in _ATTRIBUTES.items()}
         if found["format"] != FORMAT:
             raise ArchiveDamaged(f"{self.path} is an HDF5 file, and no archive of Recant.")
-        if found["format_version"] != VERSION:
+        if found["format_version"] not in READ_VERSIONS:
             raise ArchiveDamaged(
-                f"{self.path} is an archive of version {found['format_version']}; this Recant reads version {VERSION}."
+                f"{self.path} is an archive of version {found['format_version']}; this Recant reads versions up to "
+                f"{READ_VERSIONS[-1]}."
             )
         missing = sorted(name for name, value in found.items() if value is None)
         if missing:

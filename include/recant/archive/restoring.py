@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recant.archive.documents import ArchivedDocument, chosen_rows, document_blocks
-from recant.archive.layout import FILE_COLUMNS
+from recant.archive.layout import FILE_COLUMNS, RECORD_KINDS
 from recant.archive.reader import ArchiveFile, damage_named, open_archive
+from recant.archive.records import OPERATIONS, RecordTarget, chosen_records, hashes_of_documents, restore_records
 from recant.archive.state import file_sha256
 from recant.archive.target import Target, find_target
 from recant.archive.verification import require_whole
-from recant.corpus import BatchTarget, ChunkRow, Corpus, DocumentRow, Embeddings, Head
+from recant.archive.versions import document_row, embedding_ids
+from recant.corpus import BatchTarget, Corpus, Embeddings, Head
 from recant.errors import ArchiveDamaged, EmbeddingGone, RecantError, Refused
 from recant.json_types import JSON
 from recant.lineage import collection_dataset, source_dataset
@@ -35,6 +37,7 @@ KIND = "restore_archive"
 BLOCK_WATERMARKS = 500
 ATTEMPTS = 5
 BEAT_SECONDS = 60.0
+_COUNTED = ("documents", "unchanged", "chunks", "watermarks", "records", "homeless", "vectors")
 _SQL = load(__package__, "archive.sql")
 
 
@@ -52,6 +55,10 @@ class Restoration:
     """Left alone, because the collection has them so."""
     chunks: int
     watermarks: int
+    records: int
+    """Feedback, quality policies and pins, retention rules."""
+    homeless: int
+    """Feedback left out, because what it is about isn't there."""
     vectors: int
     """Taken from the file; the others were known."""
     state_equal: bool
@@ -59,6 +66,8 @@ class Restoration:
     message: str
     missing: list[str] = field(default_factory=list)
     """Documents asked for that the archive doesn't hold."""
+    with_operations: list[int] = field(default_factory=list)
+    """Operations that were published with it: of kind `feedback`, and `set_policy`."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -77,26 +86,29 @@ def restore_archive(
         target = find_target(database, file, collection or file.collection, sha256, trust_vectors)
         log = OperationLog(database)
         asked: dict[str, JSON] = {"sources": list(sources), "operations": list(operations)}
-        operation_id = log.open(
-            KIND,
-            attribution,
-            collection=target.collection.name,
-            parameters={
-                "path": str(path),
-                "sha256": sha256,
-                "archived_position": file.attributes["position"],
-                **asked,
-                "file_columns": FILE_COLUMNS,
-            },
-            datasets=_datasets(settings, target.collection.name, path),
-        )
+        parameters: dict[str, JSON] = {
+            "path": str(path), "sha256": sha256, "archived_position": file.attributes["position"], **asked,
+            "file_columns": FILE_COLUMNS,
+        }  # fmt: skip
+        opened: list[int] = []
+
+        def begin(kind: str) -> int:
+            name = target.collection.name
+            datasets = _datasets(settings, name, path)
+            opened.append(log.open(kind, attribution, collection=name, parameters=parameters, datasets=datasets))
+            return opened[-1]
+
         try:
-            restoring = _Restoring(database, log, file, target, operation_id)
+            restoring = _Restoring(database, log, file, target, begin(KIND))
             counts = restoring.run(rows, whole=not sources and not operations)
+            if not sources:
+                restoring.records(begin, operations)
         except BaseException as error:
-            log.abort(operation_id, f"{type(error).__name__}: {error}"[:1000], failed=True)
+            for operation_id in opened:
+                log.abort(operation_id, f"{type(error).__name__}: {error}"[:1000], failed=True)
             raise
-        return _report(database, log, file, target, operation_id, counts, sha256, _missing(file, rows, sources))
+        written = {opened[0]: counts["documents"] + counts["watermarks"]} | restoring.written
+        return _report(database, log, file, target, written, counts, sha256, _missing(file, rows, sources))
 
 
 def _datasets(settings: Settings, collection: str, path: Path) -> tuple[Dataset, Dataset]:
@@ -113,7 +125,9 @@ class _Restoring:
         self.database, self.log, self.file, self.target, self.operation_id = database, log, file, target, operation_id
         self.corpus = Corpus(database)
         self.embeddings = Embeddings(database, target.collection.space_id, target.collection.dimensions)
-        self.counts = dict.fromkeys(("documents", "unchanged", "chunks", "watermarks", "vectors"), 0)
+        self.counts = dict.fromkeys(_COUNTED, 0)
+        self.written: dict[int, int] = {}
+        """Records by the operation that restores them."""
         self._beaten = monotonic()
 
     def run(self, rows: NDArray[np.int64], *, whole: bool) -> dict[str, int]:
@@ -127,8 +141,26 @@ class _Restoring:
                 self._beaten = monotonic()
         if whole:
             self._watermarks(batch)
-        self.log.finish_batch(batch_id, self.counts)
+        self.log.finish_batch(
+            batch_id, {name: self.counts[name] for name in _COUNTED if name not in ("records", "homeless")}
+        )
         return self.counts
+
+    def records(self, begin: Callable[[str], int], operations: Sequence[int]) -> None:
+        """What the file holds besides, each kind under an operation of its own, opened where there is any."""
+        for operation_kind, kinds in OPERATIONS.items():
+            rows = chosen_records(self.file, kinds, operations)
+            if not len(rows):
+                continue
+            operation_id = begin(operation_kind)
+            batch_id = self.log.begin_batch(operation_id, "restore")
+            target = RecordTarget(self.target.collection.id, operation_id, batch_id, self.operation_id)
+            documents = hashes_of_documents(self.file) if operation_kind == "feedback" else {}
+            counts = restore_records(self.database, self.file, target, rows, documents)
+            self.log.finish_batch(batch_id, {"records": counts["records"]})
+            for name, count in counts.items():
+                self.counts[name] += count
+            self.written[operation_id] = counts["records"]
 
     def _write(self, batch: BatchTarget, block: Sequence[ArchivedDocument]) -> None:
         """Some documents, in one transaction; again when an embedding was reclaimed in between."""
@@ -201,98 +233,44 @@ class _Restoring:
             self.counts["watermarks"] += 1
 
 
-def embedding_ids(
-    file: ArchiveFile, embeddings: Embeddings, rows: Sequence[int], before_adding: Callable[[int], None] = lambda _: None
-) -> tuple[dict[int, int], int]:  # fmt: skip
-    """Ids of embeddings by vector row of a file, and how many were added to the space, because it lacked them."""
-    distinct = np.unique(np.asarray(rows, np.int64))
-    read = file.gather("vectors", "text_hash", distinct)
-    hashes = {int(row): text_hash.tobytes() for row, text_hash in zip(distinct, read, strict=True)}
-    ids = embeddings.known(sorted(set(hashes.values())))
-    missing = np.asarray([row for row, text_hash in hashes.items() if text_hash not in ids], np.int64)
-    if len(missing):
-        before_adding(len(missing))
-        vectors = unit_vectors(file, missing)
-        ids |= embeddings.add({hashes[int(row)]: vector for row, vector in zip(missing, vectors, strict=True)})
-    return {row: ids[text_hash] for row, text_hash in hashes.items()}, len(missing)
-
-
-def unit_vectors(file: ArchiveFile, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Vectors of a file, by row. Raises ArchiveDamaged for what is no unit vector."""
-    found = file.gather("vectors", "vector", rows).astype(np.float32)
-    lengths = np.linalg.norm(found, axis=1)
-    if not np.all((lengths > 0.9) & (lengths < 1.1)):
-        raise ArchiveDamaged(f"{file.path}: vectors/vector has rows that aren't of length 1.")
-    return found
-
-
-def document_row(
-    file: ArchiveFile, document: ArchivedDocument, ids: Mapping[int, int], head: Head | None
-) -> DocumentRow:
-    """A version as it is appended, over a head. `ids`: embeddings by vector row of the file."""
-    columns = document.columns
-    return DocumentRow(
-        source=document.source,
-        origin=columns["origin"],
-        title=columns["title"] if columns["has_title"] else None,
-        format=columns["format"],
-        source_hash=columns["source_hash"],
-        fingerprint=columns["fingerprint"],
-        attributes=file.parsed(columns["attributes"], "documents/attributes"),
-        chunks=tuple(_chunk(file, chunk, ids) for chunk in document.chunks),
-        over_operation_id=head.operation_id if head else None,
-    )
-
-
-def _chunk(file: ArchiveFile, chunk: Mapping[str, Any], ids: Mapping[int, int]) -> ChunkRow:
-    headers = file.parsed(chunk["parent_headers"], "chunks/parent_headers", list)
-    if not all(isinstance(header, str) for header in headers):
-        raise ArchiveDamaged(f"{file.path}: chunks/parent_headers should hold texts.")
-    return ChunkRow(
-        index=chunk["index"],
-        embedding_id=ids[chunk["vector"]],
-        token_count=chunk["token_count"],
-        chunk_type=chunk["chunk_type"],
-        parent_headers=tuple(headers),
-        text=chunk["text"],
-        attributes=file.parsed(chunk["attributes"], "chunks/attributes"),
-    )
-
-
 def _report(
-    database: Database, log: OperationLog, file: ArchiveFile, target: Target, operation_id: int,
+    database: Database, log: OperationLog, file: ArchiveFile, target: Target, written: Mapping[int, int],
     counts: dict[str, int], sha256: str, missing: list[str],
 ) -> Restoration:  # fmt: skip
-    """Publishes what was written; nothing written, nothing published."""
-    position: int | None = None
-    if counts["documents"] or counts["watermarks"]:
-        (position,) = _publish(log, operation_id)
-    else:
-        log.abort(operation_id, "everything was there already")
+    """Publishes what was written, all or none; of what wrote nothing, nothing is published. The first is the documents'."""
+    published = [number for number, records in written.items() if records]
+    for idle in written.keys() - set(published):
+        log.abort(idle, "everything was there already")
+    position = max(_publish(log, published)) if published else None
     return Restoration(
         path=str(file.path),
         sha256=sha256,
         collection=target.collection.name,
-        operation_id=operation_id if position is not None else None,
+        operation_id=published[0] if published else None,
         position=position,
-        state_equal=_state(database, target.collection.id, position or log.position()) == file.state,
+        state_equal=_state(database, file, target.collection.id, position or log.position()) == file.state,
+        with_operations=[number for number in published if number != published[0]],
         message=_said(counts, position, missing),
         missing=missing,
         **counts,
     )
 
 
-def _publish(log: OperationLog, operation_id: int) -> list[int]:
+def _publish(log: OperationLog, operations: Sequence[int]) -> list[int]:
     try:
-        return log.publish(operation_id)
+        return log.publish(*operations)
     except RecantError as error:
-        log.abort(operation_id, f"{type(error).__name__}: {error}"[:1000], failed=True)
+        for operation_id in operations:
+            log.abort(operation_id, f"{type(error).__name__}: {error}"[:1000], failed=True)
         raise
 
 
-def _state(database: Database, collection_id: int, position: int) -> dict[str, dict[str, Any]]:
+def _state(database: Database, file: ArchiveFile, collection_id: int, position: int) -> dict[str, dict[str, Any]]:
+    kinds = ["document", "watermark", *(RECORD_KINDS if "records" in file.tables else ())]
     with database.snapshot() as connection:
-        rows = connection.execute(_SQL["state_of"], {"collection_id": collection_id, "position": position})
+        rows = connection.execute(
+            _SQL["state_of"], {"collection_id": collection_id, "position": position, "kinds": kinds}
+        )
         return {row["kind"]: {"records": row["records"], "digest": row["digest"]} for row in rows}
 
 
@@ -306,9 +284,15 @@ def _missing(file: ArchiveFile, rows: NDArray[np.int64], sources: Sequence[str])
 
 def _said(counts: Mapping[str, int], position: int | None, missing: list[str]) -> str:
     lacking = f" The archive doesn't hold {len(missing)} of those asked for." if missing else ""
+    if counts["homeless"]:
+        lacking += f" Of {counts['homeless']:,} feedbacks, what they are about isn't there."
     if position is None:
         return f"There was nothing to restore: {counts['unchanged']:,} documents are there as they were.{lacking}"
     return (
         f"Position {position}: {counts['documents']:,} documents with {counts['chunks']:,} chunks are restored, "
-        f"{counts['unchanged']:,} were there as they were.{lacking}"
+        f"{counts['unchanged']:,} were there as they were{_besides(counts)}.{lacking}"
     )
+
+
+def _besides(counts: Mapping[str, int]) -> str:
+    return f"; and {counts['records']:,} feedbacks, policies and rules" if counts["records"] else ""

@@ -14,8 +14,9 @@ import numpy as np
 
 from recant.archive.documents import BLOCK_ROWS, ArchivedDocument, document_blocks
 from recant.archive.reader import ArchiveFile, damage_named, open_archive
-from recant.archive.restoring import ATTEMPTS, document_row, embedding_ids
+from recant.archive.restoring import ATTEMPTS
 from recant.archive.state import file_sha256
+from recant.archive.versions import document_row, embedding_ids
 from recant.artifacts.payloads import Found, Needed, Source
 from recant.corpus import CollectionInfo, Corpus, DocumentRow, Embeddings
 from recant.errors import ArchiveDamaged, EmbeddingGone, PlanStale

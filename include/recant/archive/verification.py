@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from recant.archive.layout import TABLES
 from recant.archive.reader import ArchiveFile, damage_named, open_archive
 from recant.archive.state import StateDigest, seal
 from recant.errors import ArchiveDamaged
@@ -80,7 +79,7 @@ def _checksums(file: ArchiveFile) -> Iterator[Damage]:
 
 def _references(file: ArchiveFile) -> Iterator[Damage]:
     """Whether rows that point at others point at some, and what is seen comes to the digest in the attributes."""
-    for table, columns in TABLES.items():
+    for table, columns in file.tables.items():
         for name in (name for name, kind in columns.items() if kind == "text"):
             if not _offsets_fit(file, table, name):
                 yield Damage(f"{table}/{name}_offsets", "doesn't cut the texts into pieces")
@@ -122,12 +121,19 @@ def _parts_fit(file: ArchiveFile) -> bool:
 
 def _state(file: ArchiveFile) -> dict[str, dict[str, Any]]:
     found = StateDigest()
-    for kind in ("document", "watermark"):
-        table = f"{kind}s"
+    for table in (name for name in ("documents", "watermarks", "records") if name in file.tables):
         for start in range(0, file.rows[table], BLOCK_RECORDS):
-            stop = min(start + BLOCK_RECORDS, file.rows[table])
-            keys = [text.encode("utf-8") for text in file.texts(table, "source", start, stop)]
-            lengths = np.fromiter(map(len, keys), np.int64, len(keys))
-            hashes = file.read(table, "content_hash", start, stop).tobytes()
-            found.add(kind, b"".join(keys), lengths, hashes, file.read(table, "seen", start, stop))
+            _add_state(found, file, table, start, min(start + BLOCK_RECORDS, file.rows[table]))
     return found.to_dict()
+
+
+def _add_state(found: StateDigest, file: ArchiveFile, table: str, start: int, stop: int) -> None:
+    keys = [text.encode("utf-8") for text in file.texts(table, "source", start, stop)]
+    hashes = file.read(table, "content_hash", start, stop)
+    seen = file.read(table, "seen", start, stop)
+    kinds = file.texts(table, "kind", start, stop) if table == "records" else [table[:-1]] * len(keys)
+    for kind in sorted(set(kinds)):
+        own = [place for place, name in enumerate(kinds) if name == kind]
+        chosen = [keys[place] for place in own]
+        lengths = np.fromiter(map(len, chosen), np.int64, len(chosen))
+        found.add(kind, b"".join(chosen), lengths, hashes[own].tobytes(), seen[own])

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import uuid4
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy as np
 from recant.archive.columns import Table
 from recant.archive.compression import Compression
 from recant.archive.contents import Block, Contents, VersionBlock
-from recant.archive.layout import FORMAT, TABLES, VERSION
+from recant.archive.layout import FORMAT, RECORD_KINDS, TABLES, VERSION
 from recant.archive.sink import Sink, is_abandoned, new_file
 from recant.archive.state import StateDigest, seal
 from recant.errors import OutOfSpace, UsageError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import h5py
     from numpy.typing import NDArray
 
+T = TypeVar("T")
 PARTIAL = ".partial"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 Beat = Callable[[], None]
@@ -52,9 +53,10 @@ def write_archive(path: Path, contents: Contents, compression: Compression, beat
     """
     import h5py
 
-    with new_file(path) as sink, ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+    workers = os.cpu_count() or 2
+    with new_file(path) as sink, ThreadPoolExecutor(workers) as pool, ThreadPoolExecutor(1) as reader:
         with h5py.File(sink, "w", libver="v110") as file:
-            writing = _Writing(file, sink, contents, compression, pool, beat)
+            writing = _Writing(file, sink, contents, compression, pool, reader, beat)
             writing.write()
         return writing.written
 
@@ -106,13 +108,23 @@ def _explained(error: OSError, path: Path) -> Exception:
     return UsageError(f"{path} can't be written: {error.strerror or error}")
 
 
+def ahead(blocks: Iterator[T], reader: Executor) -> Iterator[T]:
+    """The same blocks, each read while the one before it is worked on. Nothing else may be read meanwhile."""
+    end = object()
+    pending = reader.submit(next, blocks, end)
+    while (found := pending.result()) is not end:
+        pending = reader.submit(next, blocks, end)
+        yield cast(T, found)
+
+
 class _Writing:
     """One file in the making."""
 
     def __init__(
-        self, file: h5py.File, sink: Sink, contents: Contents, compression: Compression, pool: Executor, beat: Beat
-    ) -> None:
+        self, file: h5py.File, sink: Sink, contents: Contents, compression: Compression, pool: Executor, reader: Executor, beat: Beat
+    ) -> None:  # fmt: skip
         self.file, self.sink, self.contents, self.compression = file, sink, contents, compression
+        self._reader = reader
         self._beat = beat
         self.written = Written()
         dimensions = contents.collection["dimensions"]
@@ -123,19 +135,24 @@ class _Writing:
 
     def write(self) -> None:
         """Documents with their chunks, then the vectors that these use, then the log of what is in it."""
-        for block in self.contents.versions("document"):
-            self._documents(block)
+        for versions, chunks in ahead(self.contents.documents(), self._reader):
+            self._documents(versions, chunks)
             self._block_done()
         for block in self.contents.versions("watermark"):
             self._versions("watermark", block.block)
             self.tables["watermarks"].append(block.block.rows, block.block.columns)
+        for kind in RECORD_KINDS:
+            for block in self.contents.versions(kind):
+                self._versions(kind, block.block)
+                self.tables["records"].append(block.block.rows, block.block.columns)
+                self._block_done()
         self._vectors()
         self._log()
         self._seal()
 
-    def _documents(self, versions: VersionBlock) -> None:
+    def _documents(self, versions: VersionBlock, parts: Block) -> None:
         documents, chunks = self.tables["documents"], self.tables["chunks"]
-        block, parts = versions.block, self.contents.chunks(versions.version_ids)
+        block = versions.block
         counts = np.bincount(parts.columns["document"].astype(np.int64), minlength=block.rows)
         first = chunks.rows + np.cumsum(counts) - counts
         self._versions("document", block)
@@ -164,7 +181,7 @@ class _Writing:
         for start in range(0, len(used), 1 << 16):
             rows = np.searchsorted(distinct, used[start : start + (1 << 16)])
             self.tables["chunks"].append_to("vector", rows)
-        for block in self.contents.vectors(distinct):
+        for block in ahead(self.contents.vectors(distinct), self._reader):
             self.tables["vectors"].append(block.rows, block.columns)
             self._block_done()
         if self.tables["vectors"].rows != len(distinct):

@@ -135,7 +135,7 @@ def reclaim(
         output.print(report["message"])
         _print_expired(output, report)
         _print_rules(output, report)
-        _print_amounts(output, report, ("versions", "chunks", "embeddings", "finished", "forgotten"))
+        _print_amounts(output, report, ("versions", "chunks", "embeddings", "orphans", "finished", "forgotten"))
 
 
 COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (("add", tag_add), ("list", tag_list), ("remove", tag_remove))

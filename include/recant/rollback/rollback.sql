@@ -183,7 +183,7 @@ JOIN record r ON r.id = x.record_id
 -- name: reclaimed_revivals
 -- What would be seen again and has no payload. `bare`: it needs none.
 SELECT c.kind, c.key, c.after_operation, c.after_version AS version_id, o.position, k.name AS collection, v.content_hash,
-       v.tombstone OR c.kind IN ('quality_policy', 'quality_pin', 'retention_rule') AS bare, was_erased(v.version_id) AS erased
+       v.tombstone OR c.kind IN ('quality_policy', 'quality_pin', 'retention_rule', 'search_weights') AS bare, was_erased(v.version_id) AS erased
 FROM changed_head c JOIN version v ON v.version_id = c.after_version JOIN operation o ON o.id = c.after_operation
 JOIN record r ON r.id = c.record_id JOIN collection k ON k.id = r.collection_id
 WHERE c.after_payload = 'reclaimed' ORDER BY c.kind, c.key

@@ -43,6 +43,8 @@ class Reclamation:
     versions: int = 0
     chunks: int = 0
     embeddings: int = 0
+    orphans: int = 0
+    """Of these embeddings, those that were there at the last reclaim, and that no chunk uses."""
     finished: int = 0
     """Versions that an earlier reclaim had marked, and that were freed now."""
     forgotten: int = 0
@@ -61,8 +63,8 @@ class Reclamation:
 
 def preview(database: Database, asked: int, expired: Sequence[Expiry] = ()) -> Reclamation:
     """What a reclaim would free now. Changes nothing."""
-    found = _one(database, "preview_reclaim", {"asked": asked})
-    found["rules"] = tuple(found["rules"])
+    found = _one(database, "preview_reclaim", {"asked": asked}) | _one(database, "preview_sweep", {})
+    found |= {"rules": tuple(found["rules"]), "embeddings": found["embeddings"] + found["orphans"]}
     message = _said(found, asked, expired, dry_run=True)
     return Reclamation(dry_run=True, asked=asked, message=message, expired=tuple(expired), **found)
 
@@ -87,6 +89,7 @@ def reclaim(
         versions=marked["versions"],
         chunks=marked["chunks"],
         embeddings=embeddings,
+        orphans=swept,
         finished=finished["versions"],
         forgotten=forgotten,
         rules=tuple(marked["rules"]),

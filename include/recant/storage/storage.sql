@@ -51,6 +51,11 @@ SELECT horizon, held_by, versions, chunks, embeddings, rules FROM preview_reclai
 -- name: free_reclaimed
 SELECT versions, chunks, embeddings FROM free_reclaimed(%(versions)s, %(chunks)s)
 
+-- name: preview_sweep
+-- Embeddings that were there at the last reclaim, and that no chunk uses.
+SELECT count(*) AS orphans FROM embedding e
+WHERE e.id <= (SELECT h.embedding_id FROM horizon h) AND NOT EXISTS (SELECT FROM chunk c WHERE c.embedding_id = e.id)
+
 -- name: sweep_embeddings
 SELECT last_id, embeddings FROM sweep_embeddings(%(after)s, %(limit)s)
 

@@ -131,7 +131,8 @@ class KnowledgeBaseRestoreArchiveOperator(_ArchivingOperator):
 
     A retry finds what the attempt before it has restored, and leaves it alone.
 
-    Gives the report: operation_id, position, documents, unchanged, chunks, watermarks, vectors, state_equal, missing.
+    Gives the report: operation_id, position, documents, unchanged, chunks, watermarks, records, homeless, vectors,
+    with_operations, state_equal, missing.
 
     :param path: the archive, on the worker.
     :param collection: into which; None: of the name that it had.

@@ -173,12 +173,17 @@ def test_a_later_one_takes_its_place(kb, told: Library, tmp_path: Path):
     assert kb.archives.show(tmp_path / "a.h5")["rows"]["documents"] == 4
 
 
-def test_feedback_is_named_as_left_out(kb, told: Library, tmp_path: Path):
-    """An archive holds documents and watermarks; it says what it doesn't hold."""
+def test_feedback_on_what_isnt_seen_is_named_as_left_out(kb, told: Library, tmp_path: Path):
+    """An archive of what is seen holds feedback on that; it says how much there is besides. A history holds all."""
     with kb.database.transaction() as connection:
-        chunk = connection.execute("SELECT max(id) AS id FROM chunk WHERE text = 'two'").fetchone()
-    kb.submit_feedback(chunk["id"], "helpful")
-    assert kb.archives.create(tmp_path / "a.h5", WHO).left_out == {"feedback": 1}
+        found = connection.execute("SELECT text, max(id) AS id FROM chunk WHERE text IN ('one', 'two') GROUP BY text")
+        chunks = {row["text"]: row["id"] for row in found}
+    kb.submit_feedback(chunks["two"], "helpful")
+    kb.submit_feedback(chunks["one"], "outdated")
+    made = kb.archives.create(tmp_path / "a.h5", WHO)
+    assert (made.rows["records"], made.left_out) == (1, {"feedback": 1})
+    history = kb.archives.create(tmp_path / "b.h5", WHO, holds="history")
+    assert (history.rows["records"], history.left_out) == (2, {})
 
 
 def test_a_rollback_makes_it_stale_and_it_is_written_again(kb, told: Library, tmp_path: Path):

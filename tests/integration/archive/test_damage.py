@@ -198,7 +198,7 @@ HOSTILE = {
     "no JSON": (lambda f: f.attrs.__setitem__("scope", "{"), "`scope` is no JSON"),
     "JSON of another kind": (lambda f: f.attrs.__setitem__("state", "[]"), "`state` should be a JSON dict"),
     "deep JSON": (lambda f: f.attrs.__setitem__("left_out", "[" * 30_000), "`left_out` is no JSON"),
-    "version": (lambda f: f.attrs.__setitem__("format_version", 2), "of version 2"),
+    "version": (lambda f: f.attrs.__setitem__("format_version", 3), "of version 3"),
     "no model": (lambda f: f.attrs.pop("model"), "lacks the attributes model"),
     "an array": (lambda f: f.attrs.__setitem__("position", np.arange(5)), "lacks the attributes position"),
     "scope": (lambda f: f.attrs.__setitem__("scope", '{"holds": 7}'), "`scope` can't be understood"),

@@ -12,6 +12,7 @@ import pytest
 
 from recant.archive import query_archive
 from recant.archive import writer as writing
+from recant.archive.contents import Contents
 from recant.archive.sink import new_file
 from recant.archive.writer import replacing
 from recant.corpus import ChunkRow, DocumentRow, Embeddings
@@ -125,3 +126,23 @@ def peak(step) -> float:
     most = tracemalloc.get_traced_memory()[1] / MIB
     tracemalloc.stop()
     return most
+
+
+@pytest.mark.parametrize("where", ["documents", "vectors"])
+def test_a_database_that_fails_midway_leaves_what_was_there(kb, told: Library, tmp_path: Path, monkeypatch, where: str):
+    """What fails is read beside the writing: the file is as it was, and the operation is aborted with the reason."""
+    path = tmp_path / "a.h5"
+    kb.archives.create(path, WHO)
+    before = path.read_bytes()
+    read = getattr(Contents, where)
+
+    def failing(self, *given):
+        yield next(read(self, *given))
+        raise OSError(5, "the disk of the database is gone")
+
+    monkeypatch.setattr(Contents, where, failing)
+    with pytest.raises(UsageError, match="the disk of the database is gone"):
+        kb.archives.create(path, WHO)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir() if entry.suffix == ".partial"] == []
+    assert kb.log(limit=1)[0].state == "aborted"

@@ -258,3 +258,15 @@ def test_where_everything_is_kept_for_ever_the_rules_still_count(library: Librar
     storage.retention.set(RetentionRule("public", history_days=1), WHO)
     assert by_class(reclaim(storage)) == {None: 0, "public": 1}
     assert stored(library) == {"old a", "new a", "new b", "old c", "new c"}
+
+
+def test_a_dry_run_counts_orphans_too(library: Library, storage: Storage) -> None:
+    """Embeddings of a batch that was tried again: as many as are swept, once a reclaim has come by since they were stored."""
+    for text in ("one", "two"):
+        library.publish({"a": text})
+    library.row("nowhere", "never written", None)
+    assert reclaim(storage, 0, dry_run=True).orphans == 0
+    assert (reclaim(storage, 0).orphans, reclaim(storage, 0, dry_run=True).orphans) == (0, 1)
+    dry = reclaim(storage, 0, dry_run=True)
+    assert (dry.orphans, dry.embeddings, reclaim(storage, 0).orphans) == (1, 1, 1)
+    assert reclaim(storage, 0, dry_run=True).orphans == 0
