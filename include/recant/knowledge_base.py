@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from recant.lineage.answers import Lineage
     from recant.monitoring import ActivityRecorder, Health
     from recant.proposals import Proposal, Proposals
-    from recant.quality import AuditReport
+    from recant.quality import AuditReport, Audits
     from recant.rollback import BlastRadius, Plan, Rollback, RollbackReport, VerifyReport
     from recant.scores import AccessCounter, Scores
     from recant.search import Filters, Fusion, KeywordIndex, Refinement, Searcher, SearchResult
@@ -178,6 +178,13 @@ class KnowledgeBase:
         from recant.scores import Scores
 
         return Scores(self.database, self.settings)
+
+    @cached_property
+    def audits(self) -> Audits:
+        """Holding what is published against each collection's suite: running, the history, Data Docs."""
+        from recant.quality import Audits
+
+        return Audits(self.database, self.settings, lambda: (self._model_card.digest, self._model_card.max_tokens))
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -417,17 +424,11 @@ class KnowledgeBase:
         return self.rollbacks.restore(self._named(collection), self.position_of(position), who)
 
     def audit(self, collection: str | None = None, *, suite: Path | str | None = None) -> AuditReport:
-        """Holds what is seen now in a collection against a suite of expectations (a YAML file; None: the gate's own).
+        """Holds what is seen now in a collection against a suite of expectations (a YAML file; None: the collection's).
 
-        Changes nothing. Raises UnknownCollection, BadSuite.
+        Changes nothing, and keeps nothing; `audits.run` does. Raises UnknownCollection, BadSuite.
         """
-        from recant.quality import DEFAULT_SUITE, audit_collection, load_suite
-
-        if suite is not None:
-            return audit_collection(self.database, self._named(collection), suite=load_suite(Path(suite)))
-        card = self._model_card
-        tokens = (card.digest, card.max_tokens)
-        return audit_collection(self.database, self._named(collection), suite=DEFAULT_SUITE, model_tokens=tokens)
+        return self.audits.look(collection, suite=suite)
 
     def submit_feedback(
         self,
