@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Hashes = NDArray[np.uint64]
+    Places = NDArray[np.int64]
 
 SHINGLE_WORDS = 5
 BANDS = 16
@@ -28,6 +29,7 @@ LEAST_SIMILARITY = 0.7
 COMPARED = 16
 """In a larger band, a text is compared with so many: half of them the earliest, half those right before it."""
 TEXTS_AT_ONCE = 1_000
+PAIRS_AT_ONCE = 20_000
 _WORD = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0e7f]|[^\\W_]+")
 """Where words aren't set apart by spaces, a character is a word."""
 
@@ -71,25 +73,33 @@ def signatures(texts: Sequence[str]) -> NDArray[np.uint32]:
 def near_duplicates(
     minima: NDArray[np.uint32], read: Callable[[Sequence[int]], Mapping[int, str]], least: float
 ) -> dict[int, int]:
-    """For each of n texts that is similar to an earlier one: that one, both by their place, the earliest found.
+    """For each of n texts that is similar to an earlier one: such a one, both by their place.
 
     `minima` are their signatures, of shape (n, 64); `read` gives texts by place, and leaves out those that are gone.
     """
+    import numpy as np
+
     found: dict[int, int] = {}
+    alone = np.ones(len(minima), bool)
     for band in range(BANDS):
-        keys = _band_keys(minima, band)
-        pairs = [pair for group in _groups(keys) for pair in _to_compare(group) if pair[1] not in found]
-        promising = _promising(minima, pairs, least)
-        for one, other in _similar(promising, read, least):
-            found[other] = min(one, found.get(other, one))
+        groups = list(_groups(_band_keys(minima, band)))
+        for turn in range(COMPARED):
+            groups = [group for group in groups if len(group) > turn + 1]
+            earlier, later = _to_compare(groups, turn)
+            earlier, later = earlier[alone[later]], later[alone[later]]
+            likely = _promising(minima, earlier, later, least)
+            for one, other in _similar(earlier[likely], later[likely], read, least):
+                found[other] = one
+                alone[other] = False
     return found
 
 
 def _similar(
-    pairs: Sequence[tuple[int, int]], read: Callable[[Sequence[int]], Mapping[int, str]], least: float
+    earlier: Places, later: Places, read: Callable[[Sequence[int]], Mapping[int, str]], least: float
 ) -> Iterator[tuple[int, int]]:
-    for start in range(0, len(pairs), TEXTS_AT_ONCE):
-        share = pairs[start : start + TEXTS_AT_ONCE]
+    for start in range(0, len(later), TEXTS_AT_ONCE):
+        end = start + TEXTS_AT_ONCE
+        share = list(zip(earlier[start:end].tolist(), later[start:end].tolist(), strict=True))
         texts = read(sorted({place for pair in share for place in pair}))
         sets = {place: shingles(text) for place, text in texts.items()}
         for one, other in share:
@@ -97,32 +107,32 @@ def _similar(
                 yield one, other
 
 
-def _promising(minima: NDArray[np.uint32], pairs: list[tuple[int, int]], least: float) -> list[tuple[int, int]]:
-    """Those whose signatures agree in about as many places; four standard errors of the estimate are allowed for."""
+def _promising(minima: NDArray[np.uint32], earlier: Places, later: Places, least: float) -> NDArray[np.bool_]:
+    """Whose signatures agree in about as many places; four standard errors of the estimate are allowed for."""
     import numpy as np
 
-    if not pairs:
-        return []
-    both = np.asarray(pairs)
-    kept = np.empty(len(both), bool)
-    for start in range(0, len(both), 100_000):
-        share = both[start : start + 100_000]
-        agreeing = (minima[share[:, 0]] == minima[share[:, 1]]).mean(axis=1)
-        kept[start : start + len(share)] = agreeing >= least - 4 * np.sqrt(least * (1 - least) / MINIMA)
-    return [(int(one), int(other)) for one, other in both[kept]]
+    enough = least - 4 * np.sqrt(least * (1 - least) / MINIMA)
+    kept = np.empty(len(later), bool)
+    for start in range(0, len(later), PAIRS_AT_ONCE):
+        share = slice(start, start + PAIRS_AT_ONCE)
+        kept[share] = (minima[earlier[share]] == minima[later[share]]).mean(axis=1) >= enough
+    return kept
 
 
-def _to_compare(group: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Every pair of a small group; in a large one each with the earliest and with those right before it."""
-    places = group.tolist()
-    for number, other in enumerate(places):
-        before = places[:number]
-        if number > COMPARED:
-            before = before[: COMPARED // 2] + before[-COMPARED // 2 :]
-        yield from ((one, other) for one in before)
+def _to_compare(groups: Sequence[Places], turn: int) -> tuple[Places, Places]:
+    """Pairs of a turn: in small groups each with the one at that place; in larger ones half of the turns with what is right before it."""
+    import numpy as np
+
+    earlier, later = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for group in groups:
+        numbers = np.arange(turn + 1, len(group))
+        near = (numbers > COMPARED) & (turn >= COMPARED // 2)
+        earlier.append(group[np.where(near, numbers - COMPARED + turn, turn)])
+        later.append(group[numbers])
+    return np.concatenate(earlier), np.concatenate(later)
 
 
-def _groups(keys: Hashes) -> Iterator[NDArray[np.int64]]:
+def _groups(keys: Hashes) -> Iterator[Places]:
     """The places that have the same key, ascending; only where there are two or more."""
     import numpy as np
 
