@@ -2,8 +2,9 @@
 
 Rates of writes, rollbacks, feedback and searches; latencies; how fresh collections are; what lineage is owed; conflicts,
 open operations and leases; sizes of tables and indexes; recall of the vector index, as last checked; how far back undoing
-reaches; backups; disk and connections. It reads what is open, what is within the window, and PostgreSQL's own statistics,
-so it costs the same however much there is. `recant metrics show` prints the same, `recant status` the short form.
+reaches; backups; the last audits; stale archives and exports; disk and connections. It reads what is open, what is within
+the window, and PostgreSQL's own statistics, so it costs the same however much there is. `recant metrics show` prints the
+same, `recant status` the short form.
 
 **Alerts** come of thresholds in YAML: built-in ones, and over them the file `alerts.yml` in RECANT_HOME. Each is pending,
 firing, or resolved; the history keeps them. When one begins to fire or is over, `tell` sends a notice by e-mail and Slack:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from recant.lineage.answers import Lineage
     from recant.monitoring import ActivityRecorder, Health
     from recant.proposals import Proposal, Proposals
-    from recant.quality import AuditReport
+    from recant.quality import AuditReport, Audits
     from recant.reembedding import Reembedding
     from recant.rollback import BlastRadius, Plan, Rollback, RollbackReport, VerifyReport
     from recant.scores import AccessCounter, Scores
@@ -187,6 +187,19 @@ class KnowledgeBase:
         from recant.scores import Scores
 
         return Scores(self.database, self.settings)
+
+    @cached_property
+    def audits(self) -> Audits:
+        """Holding what is published against each collection's suite: running, the history, Data Docs."""
+        from recant.quality import Audits
+
+        return Audits(self.database, self.settings, self._model_tokens)
+
+    def _model_tokens(self, collection: str) -> tuple[str, int] | None:
+        from recant.corpus import Corpus
+
+        card = self.models.known(Corpus(self.database).collection(collection).model_digest)
+        return (card.digest, card.max_tokens) if card else None
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -426,19 +439,11 @@ class KnowledgeBase:
         return self.rollbacks.restore(self._named(collection), self.position_of(position), who)
 
     def audit(self, collection: str | None = None, *, suite: Path | str | None = None) -> AuditReport:
-        """Holds what is seen now in a collection against a suite of expectations (a YAML file; None: the gate's own).
+        """Holds what is seen now in a collection against a suite of expectations (a YAML file; None: the collection's).
 
-        Changes nothing. Raises UnknownCollection, BadSuite.
+        Changes nothing, and keeps nothing; `audits.run` does. Raises UnknownCollection, BadSuite.
         """
-        from recant.corpus import Corpus
-        from recant.quality import DEFAULT_SUITE, audit_collection, load_suite
-
-        if suite is not None:
-            return audit_collection(self.database, self._named(collection), suite=load_suite(Path(suite)))
-        digest = Corpus(self.database).collection(self._named(collection)).model_digest
-        card = self.models.known(digest)
-        tokens = (card.digest, card.max_tokens) if card else None
-        return audit_collection(self.database, self._named(collection), suite=DEFAULT_SUITE, model_tokens=tokens)
+        return self.audits.look(collection, suite=suite)
 
     def submit_feedback(
         self,

@@ -69,6 +69,8 @@ class Settings:
     """Whether quality weighs in the ranking of a search that doesn't say (`RECANT_QUALITY_RANKING`)."""
     access_counts: OnOff = "on"
     """Whether searches outside of sessions are counted for quality scores (`RECANT_ACCESS_COUNTS`)."""
+    suites: Path | None = None
+    """Folder of quality suites, one a collection (`RECANT_SUITES`); None: `suites` under `home`."""
     project_root: Path = PROJECT_ROOT
     """Where dags/, plugins/, docs/ and init-scripts/ stand (`RECANT_PROJECT`)."""
 
@@ -108,6 +110,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         search_cache=0 if env.get("RECANT_SEARCH_CACHE") == "0" else _whole(env, "RECANT_SEARCH_CACHE", 1_000),
         quality_ranking=cast(OnOff, _choice(env, "RECANT_QUALITY_RANKING", ("on", "off"))),
         access_counts=cast(OnOff, _choice(env, "RECANT_ACCESS_COUNTS", ("on", "off"))),
+        suites=Path(env["RECANT_SUITES"]).expanduser().absolute() if env.get("RECANT_SUITES") else None,
         project_root=root,
     )
 

@@ -45,13 +45,17 @@ def task_lineage(
 ) -> OperatorLineage:
     """An operation's datasets (direction, namespace, name) as those of a task that reads or writes them.
 
-    `facets` say what the outputs are, `statistics` (OpenLineage's output facets) what was written to them.
+    `facets` say what the outputs are, `statistics` (OpenLineage's output facets) what was written to them; of a task that
+    only reads, they are of its inputs (OpenLineage's input facets).
     """
     from airflow.providers.openlineage.extractors import OperatorLineage
     from openlineage.client.event_v2 import InputDataset, OutputDataset
 
     known = list(datasets)
-    inputs = [InputDataset(d["namespace"], d["name"]) for d in known if reads and d["direction"] == "input"]
+    of_inputs = {} if writes else {"facets": dict(facets or {}), "inputFacets": dict(statistics or {})}
+    inputs = [
+        InputDataset(d["namespace"], d["name"], **of_inputs) for d in known if reads and d["direction"] == "input"
+    ]
     outputs = [
         OutputDataset(d["namespace"], d["name"], facets=dict(facets or {}), outputFacets=dict(statistics or {}))
         for d in known

@@ -9,6 +9,7 @@ import attrs
 from airflow.sdk import BaseOperatorLink
 
 from recant_airflow.assets import PUBLISHED_KNOWLEDGE
+from recant_airflow.pages import DATA_DOCS
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -48,9 +49,24 @@ class OperationLink(BaseOperatorLink):
         return _task_page(ti_key, announcing[0], "asset_events") if announcing else ""
 
 
-def _task_page(ti_key: TaskInstanceKey, task_id: str, tab: str) -> str:
-    """A tab of a task's page in the same run."""
+@attrs.define()
+class DataDocsLink(BaseOperatorLink):
+    """From an audit to its page of Data Docs, which Recant's plugin serves to whoever may see Airflow's plugins."""
+
+    name: str = "Data Docs"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Address of the page that the operator has just made; empty where it made none."""
+        page = getattr(operator, "data_docs", None)
+        return f"{_base_url()}{DATA_DOCS}/{quote(page)}" if page else ""
+
+
+def _base_url() -> str:
     from airflow.sdk.configuration import conf
 
-    base_url = (conf.get("api", "base_url", fallback="") or "").rstrip("/")
-    return f"{base_url}/dags/{ti_key.dag_id}/runs/{quote(ti_key.run_id, safe='')}/tasks/{task_id}/{tab}"
+    return (conf.get("api", "base_url", fallback="") or "").rstrip("/")
+
+
+def _task_page(ti_key: TaskInstanceKey, task_id: str, tab: str) -> str:
+    """A tab of a task's page in the same run."""
+    return f"{_base_url()}/dags/{ti_key.dag_id}/runs/{quote(ti_key.run_id, safe='')}/tasks/{task_id}/{tab}"

@@ -45,6 +45,7 @@ BENCHMARKS = (
     "lineage_graph",
     "keyword",
     "relevance",
+    "audit",
 )
 QUICK: dict[str, dict[str, Any]] = {
     "rollback": {"sizes": (100, 1_000, 5_000), "rounds": 10, "rows": 500},
@@ -63,6 +64,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "export": {"chunks": 5_000},
     "keyword": {"chunks": 5_000, "queries": 50},
     "relevance": {"functions": 100, "queries": 20},
+    "audit": {"chunks": 4_000},
 }
 
 

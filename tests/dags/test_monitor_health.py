@@ -175,3 +175,27 @@ def test_a_run_that_is_late_is_told_of(known_dags, installation, mailbox, monkey
     done, why = call({})
     assert not done
     assert "SmtpNotifier" in str(why)
+
+
+@pytest.mark.parametrize("dag_id", ["monitor_health", "audit_knowledge"])
+def test_airflow_itself_tells_of_a_run_past_its_deadline(dag_id, known_dags, installation, api, mailbox, monkeypatch):
+    """A triggered run has a deadline; what Airflow puts down for its callback when it has passed sends the notice."""
+    from datetime import timedelta
+
+    from airflow.models import DagRun, Deadline
+    from airflow.sdk.execution_time.callback_supervisor import execute_callback
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    monkeypatch.setenv("AIRFLOW_VAR_RECANT_ALERT_EMAILS", "ops@example.org")
+    answer = api.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None})
+    run_id = answer.json()["dag_run_id"]
+    with create_session() as session:
+        run = session.scalars(select(DagRun).where(DagRun.run_id == run_id)).one()
+        (deadline,) = session.scalars(select(Deadline).where(Deadline.dagrun_id == run.id))
+        assert timedelta(minutes=9) < deadline.deadline_time - run.queued_at < timedelta(minutes=61)
+        deadline.handle_miss(session)
+        called = dict(deadline.callback.data)
+    done, why = execute_callback(called["path"], called["kwargs"], Path(f"{dag_id}.py"), None, structlog.get_logger())
+    assert (done, why) == (True, None)
+    assert mailbox.messages[0]["Subject"] == f"Recant: {dag_id} {run_id} is late"

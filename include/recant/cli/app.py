@@ -11,6 +11,7 @@ import typer
 from recant.cli import (
     analytics,
     archives,
+    audits,
     backups,
     blocks,
     comparison,
@@ -53,7 +54,6 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (KNOWLEDGE, "evaluate", evaluation.evaluate),
     (KNOWLEDGE, "collections", knowledge.collections),
     (KNOWLEDGE, "feedback", proposals.feedback),
-    (KNOWLEDGE, "audit", proposals.audit),
     (HISTORY, "log", history.log),
     (HISTORY, "show", history.show),
     (HISTORY, "diff", comparison.diff),
@@ -96,6 +96,7 @@ app.add_typer(sessions.app, name="session", rich_help_panel=KNOWLEDGE)
 app.add_typer(quality.app, name="quality", rich_help_panel=KNOWLEDGE)
 app.add_typer(weights.app, name="weights", rich_help_panel=KNOWLEDGE)
 app.add_typer(reembedding.app, name="reembed", rich_help_panel=KNOWLEDGE)
+app.add_typer(audits.app, name="audit", rich_help_panel=KNOWLEDGE)
 app.add_typer(blocks.app, name="block", rich_help_panel=UNDO)
 app.add_typer(lineage.app, name="lineage", rich_help_panel=HISTORY)
 app.add_typer(storage.tag_commands, name="tag", rich_help_panel=STORAGE)

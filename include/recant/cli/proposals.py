@@ -1,8 +1,8 @@
-"""`audit`, `feedback`, `propose`: what is published and shouldn't be, and who says so."""
+"""`feedback`, `propose`: what readers say of what is published, and what is proposed because of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -13,12 +13,11 @@ import typer
 from recant.cli.flags import CollectionFlag, JsonFlag
 from recant.cli.output import Output
 from recant.cli.services import settings
-from recant.cli.undo import Undoing
 
 SHOWN_DOCUMENTS = 20
 SHOWN_SOURCES = 3
 SuiteFlag = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A suite of expectations as YAML. Default: the gate's own.")
+    Path | None, typer.Option(metavar="FILE", help="A suite of expectations as YAML. Default: the collection's.")
 ]
 
 
@@ -30,35 +29,6 @@ class Verdict(StrEnum):
     incorrect = "incorrect"
     confusing = "confusing"
     duplicate = "duplicate"
-
-
-def audit(
-    undoing: Undoing,
-    collection: CollectionFlag = None,
-    suite: SuiteFlag = None,
-    quarantine: Annotated[
-        bool, typer.Option("--quarantine", help="Hide the documents that fail, until they are released or rolled back.")
-    ] = False,
-    json: JsonFlag = False,
-) -> None:
-    """Check what is published against a suite of expectations. Ends with 1 when something critical fails."""
-    import recant
-    from recant.proposals import quarantine_failing
-
-    output = Output(json)
-    with recant.connect(settings=settings()) as kb:
-        found = kb.audit(collection, suite=suite)
-        who = kb.attribution(agent=undoing.by, message=undoing.message)
-        hidden = quarantine_failing(kb.rollbacks, found, who) if quarantine else []
-    report = found.to_dict() | ({"quarantines": [q.rollback_operation_id for q in hidden]} if quarantine else {})
-    if json:
-        output.document(report)
-    else:
-        _show_audit(output, report)
-        for one in hidden:
-            output.print(one.message)
-    if not report["success"]:
-        raise typer.Exit(1)
 
 
 def feedback(
@@ -133,27 +103,6 @@ def show_evidence(output: Output, proposal: Mapping[str, Any]) -> None:
     output.table(["document", "fails", "readers say"], rows)
     if len(documents) > SHOWN_DOCUMENTS:
         output.print(f"… and {len(documents) - SHOWN_DOCUMENTS:,} more documents.")
-
-
-def _show_audit(output: Output, report: Mapping[str, Any]) -> None:
-    counted = f"{report['documents']:,} documents, {report['rows']:,} chunks, suite {report['suite']}"
-    rows = list(_failing(report["operations"]))
-    if rows:
-        output.table(["op#", "agent", "document", "fails"], rows[:SHOWN_DOCUMENTS])
-    if len(rows) > SHOWN_DOCUMENTS:
-        output.print(f"… and {len(rows) - SHOWN_DOCUMENTS:,} more documents.")
-    if report["beyond_documents"]:
-        output.print(f"Failed for a page as a whole: {', '.join(report['beyond_documents'])}.")
-    failing = f"{report['failing_documents']:,} of them fail" if rows else "something critical fails"
-    told = "nothing critical fails" if report["success"] else failing
-    output.print(f"{counted}: {told}.")
-
-
-def _failing(operations: Iterable[Mapping[str, Any]]) -> Iterable[list[object]]:
-    for operation in operations:
-        for document in operation["documents"]:
-            names = ", ".join(document["expectations"])
-            yield [operation["operation_id"], operation["agent"], document["source"], names]
 
 
 def _show_proposal(output: Output, proposal: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ from recant.ingestion.source import SourceItem
 from recant.ingestion.writer import BatchWriter, Counts
 from recant.lineage import collection_dataset, source_dataset
 from recant.oplog import DEFAULT_LEASE_SECONDS, HOLD_LEASE_SECONDS, Attribution, Dataset, Operation, OperationLog
-from recant.quality import DEFAULT_SUITE, GateReport, Suite, gate_operation, load_suite
+from recant.quality import GateReport, Suite, gate_operation, load_suite, suite_of
 from recant.search import KeywordIndex
 from recant.sessions import Sessions
 from recant.settings import Settings
@@ -109,7 +109,7 @@ class Ingestion:
         citation of what isn't there; BadSuite; InputWithdrawn for a citation of what was taken back. Nothing is written
         then.
         """
-        _suite(request)
+        self._suite(request)
         self.log.abort_expired()
         cited = self._cited(request, attribution.session, open_key)
         self.corpus.ensure_collection(request.collection, self.card_of(request.collection))
@@ -163,7 +163,7 @@ class Ingestion:
 
     def gate(self, operation_id: int, request: IngestRequest) -> GateReport:
         """Checks the open operation with Great Expectations. Raises GateFailed under `strict`; the caller aborts then."""
-        suite, max_tokens = _suite(request), self.card_of(request.collection).max_tokens
+        suite, max_tokens = self._suite(request), self.card_of(request.collection).max_tokens
         return gate_operation(self.database, operation_id, policy=request.policy, suite=suite, max_tokens=max_tokens)
 
     def retire(self, operation_id: int, request: IngestRequest) -> Counts:
@@ -281,6 +281,12 @@ class Ingestion:
             rows = connection.execute(_SQL["listed_origins"], {"operation_id": operation_id})
             return [row["origin"] for row in rows]
 
+    def _suite(self, request: IngestRequest) -> Suite:
+        """The one that is named, or the collection's."""
+        if request.suite is not None:
+            return load_suite(Path(request.suite))
+        return suite_of(self.settings, request.collection)
+
     def _collection(self, request: IngestRequest) -> CollectionInfo:
         return self.corpus.collection(request.collection)
 
@@ -326,10 +332,6 @@ def _names(source: str) -> list[str]:
     """What a document may be stored as: as it was given, or as listing would name it (a relative path, say)."""
     given = source if as_given(source) == source else None
     return list(dict.fromkeys(name for name in (given, origin_of(source)) if name))
-
-
-def _suite(request: IngestRequest) -> Suite:
-    return DEFAULT_SUITE if request.suite is None else load_suite(Path(request.suite))
 
 
 def _nothing_listed(listing: Listing) -> BadSource:

@@ -45,6 +45,7 @@ def settings_environment(settings: Settings) -> dict[str, str]:
         "RECANT_AUTO_ROLLBACK": settings.auto_rollback,
         "RECANT_QUALITY_RANKING": settings.quality_ranking,
         "RECANT_ACCESS_COUNTS": settings.access_counts,
+        "RECANT_SUITES": settings.suites,
         "RECANT_MAX_DOCUMENT_MB": settings.max_document_bytes // MEGABYTE,
     }
     return {name: str(value) for name, value in variables.items() if value is not None}

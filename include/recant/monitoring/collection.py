@@ -150,6 +150,26 @@ def _relevance(read: _Reader) -> Found:
         yield _many(name, text, [(row[column], of) for row, of in zip(rows, labels, strict=True)])
 
 
+def _audits(read: _Reader) -> Found:
+    rows = read.rows("last_audits")
+    texts = {
+        "age_seconds": "Time since a collection was last audited.",
+        "failed": "1 where something critical failed, when last audited, 0 where nothing did.",
+        "failing_documents": "Documents that failed something critical, when last audited.",
+        "failing_rows": "Rows that failed anything, when last audited; one counts once for each expectation.",
+        "reject_rate": "Share of the documents that recent ingests looked at and left out, when last audited.",
+        "drift_p_value": "How often chance alone tells recent vectors from those before as well, when last audited.",
+    }
+    for column, text in texts.items():
+        yield _many(f"audit_{column}", text, [(row[column], {"collection": row["collection"]}) for row in rows])
+
+
+def _artifacts(read: _Reader) -> Found:
+    rows = read.rows("stale_artifacts")
+    told = [(row["stale"], {"kind": row["kind"]}) for row in rows]
+    yield _many("artifacts_stale", "Archives and exports that no longer say what is seen, of the last hundred.", told)
+
+
 def _activity(read: _Reader) -> Found:
     recent: dict[str, list[int]] = {}
     for row in read.rows("recent_activity"):
@@ -191,5 +211,6 @@ def _many(name: str, text: str, values: Sequence[tuple[Any, dict[str, str]]]) ->
 
 
 MEASURES: tuple[Callable[[_Reader], Found], ...] = (
-    _log, _published, _aborted, _open, _collections, _lineage, _undo, _activity, _indexes, _backups, _storage, _relevance,
+    _log, _published, _aborted, _open, _collections, _lineage, _undo, _activity, _indexes, _backups, _storage, _relevance, _audits,
+    _artifacts,
 )  # fmt: skip

@@ -141,3 +141,19 @@ SELECT DISTINCT ON (c.name, l.mode, l.queries_name) c.name AS collection, l.mode
     ORDER BY e.id DESC LIMIT 10) b) - l.ndcg, 0)) AS drop
 FROM last l JOIN collection c ON c.id = l.collection_id
 ORDER BY c.name, l.mode, l.queries_name, l.id DESC
+
+-- name: last_audits
+-- The last audit of each collection.
+SELECT c.name AS collection, extract(epoch FROM clock_timestamp() - a.ended_at)::float8 AS age_seconds, (NOT a.success)::int AS failed,
+  a.failing_documents, (SELECT coalesce(sum((e ->> 'unexpected')::bigint), 0)::float8 FROM jsonb_array_elements(a.expectations) e) AS failing_rows,
+  (a.summary ->> 'reject_rate')::float8 AS reject_rate, (a.summary ->> 'drift_p_value')::float8 AS drift_p_value
+FROM collection c
+CROSS JOIN LATERAL (SELECT * FROM audit x WHERE x.collection_id = c.id ORDER BY x.id DESC LIMIT 1) a
+ORDER BY c.name
+
+-- name: stale_artifacts
+-- Of the last hundred places that something was written to.
+SELECT s.kind, count(*) FILTER (WHERE s.state IN ('stale', 'erased')) AS stale
+FROM artifact_state s
+WHERE s.id IN (SELECT max(a.id) FROM artifact a WHERE a.removed_at IS NULL GROUP BY a.path ORDER BY max(a.id) DESC LIMIT 100)
+GROUP BY s.kind ORDER BY s.kind

@@ -63,3 +63,7 @@ SELECT store_proposal(%(plan_id)s, %(operation_id)s, %(evidence)s, %(replaces)s,
 -- name: proposal_of
 SELECT p.plan_id::text, p.operation_id, p.evidence, p.replaces::text, p.quarantined_as, r.selector, r.policy, plan_life(r) AS state
 FROM proposal p JOIN rollback_plan r ON r.id = p.plan_id WHERE p.plan_id = %(plan_id)s
+
+-- name: written_of
+-- Which of these operations wrote which of these documents.
+SELECT operation_id, record_id FROM version WHERE operation_id = ANY (%(operations)s::bigint[]) AND record_id = ANY (%(records)s::bigint[])

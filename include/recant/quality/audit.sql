@@ -30,3 +30,17 @@ ORDER BY record_id
 
 -- name: operations_by_id
 SELECT id AS operation_id, position, kind, agent, session, run_id FROM operation WHERE id = ANY (%(operations)s::bigint[]) ORDER BY position
+
+-- name: store_audit
+SELECT store_audit(%(collection)s, %(audit)s, %(keep_days)s) AS id
+
+-- name: note_quarantines
+SELECT note_audit_quarantines(%(audit_id)s, %(operations)s)
+
+-- name: find_audits
+-- The history, newest first: of one collection, or of all.
+SELECT a.id AS audit_id, c.name AS collection, a.position, a.suite, a.suite_digest, a.success, a.documents, a.chunks, a.failing_documents,
+  a.summary, a.expectations, a.failing AS failing_rows, a.agent, a.run_id, a.quarantines, a.started_at, a.ended_at
+FROM audit a JOIN collection c ON c.id = a.collection_id
+WHERE (%(collection)s::text IS NULL OR c.name = %(collection)s) AND (%(audit_id)s::bigint IS NULL OR a.id = %(audit_id)s)
+ORDER BY a.id DESC LIMIT %(limit)s

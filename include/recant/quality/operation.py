@@ -11,7 +11,8 @@ from typing import Literal
 
 from recant.errors import GateFailed, UsageError
 from recant.json_types import JSON
-from recant.quality.frame import Page, pages
+from recant.quality.findings import Findings, Gathering, reference, summarise
+from recant.quality.frame import Page, documents, pages
 from recant.quality.gate import Gate, GateResult, added_up
 from recant.quality.suite import DEFAULT_SUITE, Suite
 from recant.store import Connection, Database, json_parameter, load
@@ -117,19 +118,49 @@ def gate_operation(
 def _check_pages(database: Database, report: GateReport, suite: Suite, batch_rows: int) -> GateReport:
     """Reads only. A long check keeps the operation's lease alive."""
     gate: Gate | None = None
-    documents = rows = 0
+    checked = rows = 0
     results: list[GateResult] = []
     failed: list[FailedDocument] = []
     _extend_lease(database, report.operation_id)
+    findings = _findings(database, report.operation_id, suite, batch_rows)
     for page in pages(database, report.operation_id, batch_rows):
         gate = gate or Gate(suite)
+        findings.complete(page.rows)
         result = gate.check(page.frame())
         results.append(result)
         failed += _failed_documents(page, result)
-        documents += len(page.sources)
+        checked += len(page.sources)
         rows += len(page.rows)
         _extend_lease(database, report.operation_id)
-    return replace(report, documents=documents, rows=rows, results=results, failed=failed)
+    if gate:
+        results = gate.with_summary(results, findings.summary)
+    return replace(report, documents=checked, rows=rows, results=results, failed=failed)
+
+
+def _findings(database: Database, operation_id: int, suite: Suite, batch_rows: int) -> Findings:
+    """What the rows don't say by themselves: against each other, and against what is seen in the collection."""
+    gathering, new = Gathering(database, suite), list[int]()
+    for sources in documents(database, operation_id, batch_rows):
+        gathering.add(list(sources))
+        new += sources
+        _extend_lease(database, operation_id)
+    if not new:
+        return Findings()
+    given = {"operation_id": operation_id}
+    with database.snapshot() as connection:
+        row = connection.execute(load(__package__, "quality.sql")["collection_of_operation"], given).fetchone()
+        rejects = connection.execute(load(__package__, "findings.sql")["rejects_of_operation"], given).fetchone()
+    assert row is not None, "an operation that has written something is there"
+    assert rejects is not None, "sums are one row"
+    counted = {**rejects, "rejected_before": 0, "looked_at_before": 0}
+    before, languages = list[int](), frozenset[str]()
+    if suite.columns & {"in_language", "drift_distance", "drift_p_value"}:
+        before, languages = reference(database, row["collection_id"], seed=operation_id)
+    with database.snapshot() as connection:
+        told = summarise(
+            connection, suite, row["collection_id"], before=before, new=new, rejects=counted, seed=operation_id
+        )
+    return gathering.findings(told, languages)
 
 
 def _failed_documents(page: Page, result: GateResult) -> Iterable[FailedDocument]:

@@ -18,12 +18,15 @@ FROM (
 WHERE rows_before < %(batch_rows)s
 ORDER BY record_id;
 
+-- name: collection_of_operation
+SELECT collection_id FROM operation WHERE id = %(operation_id)s;
+
 -- name: measure_chunks
 -- One row a chunk, and one with nulls for a document without chunks. Its vector is that of the space in use, where there is one.
 WITH used AS MATERIALIZED (SELECT collection_id, space_id FROM collection_space)
 SELECT v.version_id, r.key AS source, d.title, coalesce(d.chunk_count, 0) AS chunks_declared,
        count(c.id) OVER (PARTITION BY v.version_id) AS chunks_stored,
-       c.index AS chunk_index, m.characters, m.visible AS visible_characters, c.token_count,
+       c.id AS chunk_id, c.chunk_type, c.index AS chunk_index, m.characters, m.visible AS visible_characters, c.token_count,
        coalesce((m.characters - char_length(replace(c.text, %(replacement)s, '')))::float8 / nullif(m.characters, 0), 0) AS replacement_share,
        coalesce(regexp_count(c.text, %(control)s)::float8 / nullif(m.characters, 0), 0) AS control_share,
        coalesce(regexp_count(c.text, %(symbols)s)::float8 / nullif(m.visible, 0), 0) AS symbol_share,

@@ -255,3 +255,29 @@ def test_measuring_reads_no_table_that_grows(library: Library) -> None:
         assert connection.execute(counted, [list(tables)]).fetchone() == before
         connection.execute("SELECT count(*) FROM chunk")
         assert connection.execute(counted, [list(tables)]).fetchone() != before, "the count would tell"
+
+
+def test_audits_and_stale_artifacts_are_in_the_metrics(library: Library, tmp_path: Path) -> None:
+    """What the last audit of a collection said, and files that a rollback has made stale; alerts tell of both."""
+    import recant
+    from recant.export import ExportRequest
+
+    first = library.publish({"a": "A sentence.", "b": " "})
+    with recant.connect(library.database.dsn, home=tmp_path / "home") as kb:
+        assert 'recant_audit_failed{collection="library"}' not in values(kb.health.metrics())
+        kb.audits.run("library", pages=0)
+        kb.exports.write(ExportRequest(str(tmp_path / "out"), collection="library"), kb.attribution())
+        found = values(kb.health.metrics())
+        assert (found['recant_audit_failed{collection="library"}'], found['recant_artifacts_stale{kind="export"}']) == (
+            1,
+            0,
+        )
+        assert found['recant_audit_failing_documents{collection="library"}'] == 1
+        assert found['recant_audit_failing_rows{collection="library"}'] >= 2
+        assert found['recant_audit_reject_rate{collection="library"}'] == 0
+        assert 0 <= found['recant_audit_age_seconds{collection="library"}'] < 3600
+        kb.rollback(Selector(operations=(first,)), policy="force")
+        assert values(kb.health.metrics())['recant_artifacts_stale{kind="export"}'] == 1
+        report = kb.health.check()
+    assert {"audit_fails"} <= {alert.rule for alert in report.firing}
+    assert {"artifacts_stale"} <= {alert.rule for alert in report.pending}

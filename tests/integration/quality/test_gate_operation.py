@@ -26,11 +26,13 @@ def outcome(report: Any, name: str) -> dict[str, Any]:
 
 
 def test_a_good_batch_passes(shelf: Shelf) -> None:
-    """Good documents: success, every expectation checked and met, the result kept with the operation."""
+    """Good documents: success, every expectation met, and checked where rows say enough; the result kept with the operation."""
     shelf.write({"a.md": [shelf.chunk("one"), shelf.chunk("two")], "b.md": [shelf.chunk("three")]})
     report = gate_operation(shelf.database, shelf.operation_id)
     assert (report.success, report.documents, report.rows) == (True, 2, 3)
-    assert all(line["success"] and line["checked"] == 3 and line["unexpected"] == 0 for line in report.expectations)
+    assert all(line["success"] and line["unexpected"] == 0 for line in report.expectations)
+    unknown = {"text_in_a_known_language", "embeddings_do_not_drift", "few_documents_are_rejected"}
+    assert {line["name"] for line in report.expectations if line["checked"] != 3} == unknown
     (stored,) = shelf.checks()
     assert (stored["suite"], stored["success"], stored["result"]["rows"]) == ("recant_default", True, 3)
     assert shelf.log.publish(shelf.operation_id) == [1]
@@ -127,7 +129,7 @@ def test_repetitions_and_missing_titles_are_told(shelf: Shelf) -> None:
     shelf.write({"twice.md": [shelf.chunk("same"), shelf.chunk("same")]}, title=None)
     report = gate_operation(shelf.database, shelf.operation_id)
     assert report.success
-    assert outcome(report, "text_is_not_repeated")["unexpected"] == 2
+    assert outcome(report, "text_is_not_repeated")["unexpected"] == 1
     assert outcome(report, "title_present")["unexpected"] == 2
 
 

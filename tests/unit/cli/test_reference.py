@@ -39,7 +39,7 @@ def commands() -> dict[str, set[str]]:
         if nested := getattr(command, "commands", None):
             for child, sub in nested.items():
                 collect(sub, f"{name} {child}".strip())
-        else:
+        if not nested or (name and command.invoke_without_command):  # type: ignore[attr-defined]
             params = command.params  # type: ignore[attr-defined]
             found[name] = {o for p in params for o in [*p.opts, *p.secondary_opts] if o.startswith("-")}
 

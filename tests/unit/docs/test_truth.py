@@ -48,6 +48,8 @@ def test_every_command_line_shown_is_understood(line: str, words: list[str]) -> 
     """The command exists, and takes these flags and arguments."""
     command, context = ROOT_COMMAND, click.Context(ROOT_COMMAND, info_name="recant")
     while isinstance(command, click.Group) or hasattr(command, "commands"):
+        if context.command is not command and command.invoke_without_command and (not words or words[0][0] == "-"):  # type: ignore[attr-defined]
+            break  # the group is a command as well
         while words and words[0].startswith("-"):
             words = words[1:]
         if not words or words[0] == "…":

@@ -19,6 +19,7 @@ from recant.quality import BadSuite
 from recant.quality.frame import COLUMNS, make_frame
 from recant.quality.gate import Gate, GateResult
 from recant.quality.suite import parse_suite
+from recant.quality.suites import SAMPLE_ROW
 
 
 @cache
@@ -29,26 +30,7 @@ def default_gate() -> Gate:
 
 def row(**changes: Any) -> dict[str, Any]:
     """A chunk that every expectation is content with, unless changed."""
-    good: dict[str, Any] = {
-        "version_id": 1,
-        "source": "/srv/a.md",
-        "title": "A title",
-        "chunks_declared": 1,
-        "chunks_stored": 1,
-        "chunk_index": 0,
-        "characters": 30,
-        "visible_characters": 25,
-        "token_count": 8,
-        "replacement_share": 0.0,
-        "control_share": 0.0,
-        "symbol_share": 0.1,
-        "text_hash": 1,
-        "vector_norm": 1.0,
-        "vector_dimensions": 384,
-        "space_dimensions": 384,
-        "vector_space": 1,
-        "collection_space": 1,
-    }
+    good = dict(SAMPLE_ROW)
     assert good.keys() == COLUMNS.keys()
     return good | changes
 

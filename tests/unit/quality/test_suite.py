@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from recant.quality.frame import COLUMNS
+from recant.quality.frame import COLUMNS, SUMMARY_COLUMNS
 from recant.quality.gate import Gate
 from recant.quality.suite import DEFAULT_SUITE, DEFAULT_SUITE_FILE, SEVERITIES, BadSuite, load_suite, parse_suite
 
@@ -32,7 +32,9 @@ def one(**changes: Any) -> dict[str, Any]:
 def test_the_default_suite_ships_with_the_package() -> None:
     """Every column that it names is one that the gate measures; every expectation says in words what it means."""
     assert load_suite(DEFAULT_SUITE_FILE) == DEFAULT_SUITE
-    assert {column for e in DEFAULT_SUITE.expectations for column in e.columns} <= COLUMNS.keys()
+    assert {
+        column for e in DEFAULT_SUITE.expectations for column in e.columns
+    } <= COLUMNS.keys() | SUMMARY_COLUMNS.keys()
     assert all(e.description for e in DEFAULT_SUITE.expectations)
     assert {e.severity for e in DEFAULT_SUITE.expectations} == set(SEVERITIES)
 
@@ -58,7 +60,10 @@ def test_a_suite_is_read_from_a_file(tmp_path: Path) -> None:
         (["x"], "a suite must be a mapping of names to values, not list"),
         ({"name": "mine"}, "the suite lacks expectations"),
         (suite(name=""), "the suite lacks name"),
-        (suite(owner="me"), "the suite has owner, which means nothing here; known are expectations, name, parameters"),
+        (
+            suite(owner="me"),
+            "the suite has owner, which means nothing here; known are expectations, extends, name, parameters",
+        ),
         (suite(expectations=[]), "the suite lacks expectations|at least one"),
         (suite(expectations={}), "the suite lacks expectations|at least one"),
         (suite(expectations=["x"]), "expectation 1 must be a mapping"),
@@ -107,7 +112,7 @@ def test_parameters_are_filled_in() -> None:
     assert DEFAULT_SUITE.arguments_of(tokens)["max_value"] == 256
     assert DEFAULT_SUITE.with_parameters(max_tokens=None).arguments_of(tokens)["max_value"] == 256
     assert DEFAULT_SUITE.with_parameters(max_tokens=512).arguments_of(tokens)["max_value"] == 512
-    with pytest.raises(BadSuite, match="no parameter tokens; it has max_characters, max_tokens"):
+    with pytest.raises(BadSuite, match="no parameter tokens; it has languages, max_characters"):
         DEFAULT_SUITE.with_parameters(tokens=1)
 
 
