@@ -27,7 +27,7 @@ from tests.benchmarks.synthetic import COLLECTION, Clusters, Draft, Writer, draf
 
 WORDS = 120
 VARIED_EVERY = 10
-BYTES_A_CHUNK = 3_000
+BYTES_A_CHUNK = 1_000
 MIB = 1024
 
 
