@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from recant.backups.programs import run
 from recant.errors import RecantError
+from recant.installation.ports import LOOPBACK
 from recant.installation.postgres import SUPERUSER, EmbeddedPostgres
 from recant.installation.server_user import server_user
 from recant.settings import read_settings
@@ -27,6 +29,7 @@ class Cluster:
     primary: EmbeddedPostgres
     standby: EmbeddedPostgres
     database: str = SUPERUSER
+    held: list[socket.socket] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         alone = [server.dsn(self.database) for server in (self.primary, self.standby)]
@@ -52,9 +55,17 @@ class Cluster:
         while not self.on(self.standby, f"SELECT pg_last_wal_replay_lsn() >= '{place}'::pg_lsn"):
             pass
 
-    def fail_over(self) -> None:
-        """The primary is gone; the standby takes its place."""
-        self.primary.stop()
+    def end(self, server: EmbeddedPostgres) -> None:
+        """A server is gone, and nobody else's takes its port."""
+        port = server.port
+        server.stop()
+        held = socket.socket()
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((LOOPBACK, port))  # without listening: whoever connects is refused
+        self.held.append(held)
+
+    def promote(self) -> None:
+        """The standby takes the primary's place."""
         self.on(self.standby, "SELECT pg_promote(true, 60)")
 
 
@@ -63,6 +74,7 @@ def streaming_cluster(folder: Path) -> Iterator[Cluster]:
     """Migrated, with the standby following; both are stopped and removed afterwards."""
     primary = _server(folder, "primary")
     standby = _server(folder, "standby")
+    cluster = None
     try:
         primary.start()
         migrate(primary.dsn(SUPERUSER), read_settings({}).init_scripts)
@@ -75,6 +87,8 @@ def streaming_cluster(folder: Path) -> Iterator[Cluster]:
         for server in (standby, primary):
             with suppress(RecantError):
                 server.stop()
+        for held in cluster.held if cluster else ():
+            held.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 

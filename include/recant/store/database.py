@@ -121,10 +121,11 @@ class Database:
             if self._pool is None:
                 with connect_once(self.dsn) as first:
                     self._configure(first)  # a clear error now, instead of a pool's time-out later
-                self._pool = self._open_pool(primary_dsn(self.dsn))
+                self._pool = self._open_pool(primary_dsn(self.dsn), checked=self._standbys is not None)
             return self._pool
 
-    def _open_pool(self, dsn: str) -> ConnectionPool[Connection]:
+    def _open_pool(self, dsn: str, *, checked: bool = False) -> ConnectionPool[Connection]:
+        """`checked`: connections that a failover left dead are seen to be, by a question before each use."""
         options = {"row_factory": dict_row, "autocommit": True, "connect_timeout": CONNECT_TIMEOUT_SECONDS}
         return ConnectionPool(
             dsn,
@@ -135,7 +136,7 @@ class Database:
             timeout=CONNECT_TIMEOUT_SECONDS,
             max_idle=60,
             configure=self._configure,
-            check=ConnectionPool.check_connection if names_several(self.dsn) else None,  # a failover leaves dead ones
+            check=ConnectionPool.check_connection if checked else None,
             open=True,
         )
 

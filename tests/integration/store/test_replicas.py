@@ -155,7 +155,7 @@ def test_which_server_is_what_is_shown(
 def test_one_server_has_no_replicas(cluster: Cluster, tmp_path: Path) -> None:
     """Nothing changes for a DSN of one; one that can't be understood is nobody's."""
     assert not names_several(cluster.primary_alone)
-    assert not names_several("postgresql://user:p@ss:word@host")
+    assert not names_several("no dsn at all")
     assert primary_dsn(cluster.primary_alone) == cluster.primary_alone
     with Database(cluster.primary_alone) as alone, alone.snapshot() as connection:
         assert not on_a_standby(connection)
@@ -185,6 +185,21 @@ def test_a_read_that_a_standby_breaks_off_can_be_tried_again() -> None:
         raise psycopg.errors.SerializationFailure("canceling statement due to conflict with recovery")
 
 
+def test_a_standby_that_dies_is_done_without(reachable_folder: Path) -> None:
+    """The primary answers the very next read, though connections to the standby had been open."""
+    with (
+        streaming_cluster(reachable_folder / f"cluster-{uuid.uuid4().hex[:8]}") as cluster,
+        Database(cluster.dsn, replica_wait_seconds=PATIENT) as database,
+    ):
+        with database.snapshot() as connection:
+            assert on_a_standby(connection)
+        cluster.end(cluster.standby)
+        for _ in range(2):
+            with database.snapshot() as connection:
+                assert not on_a_standby(connection)
+        assert [server.role for server in server_states(cluster.dsn)] == ["primary", "unreachable"]
+
+
 def test_a_failover_is_followed(reachable_folder: Path) -> None:
     """The primary dies: reads go on, writes fail; the standby is promoted: writes go there, and nothing that was is lost."""
     with (
@@ -195,7 +210,7 @@ def test_a_failover_is_followed(reachable_folder: Path) -> None:
         first = library.publish({"a": "one"})
         with database.snapshot() as connection:
             assert on_a_standby(connection)
-        cluster.primary.stop()
+        cluster.end(cluster.primary)
         with database.snapshot() as connection:
             assert on_a_standby(connection)
             assert connection.execute("SELECT FROM operation WHERE id = %s AND visible", [first]).fetchone() is not None
@@ -206,7 +221,7 @@ def test_a_failover_is_followed(reachable_folder: Path) -> None:
         ):
             pass
         assert [server.role for server in server_states(cluster.dsn)] == ["unreachable", "standby"]
-        cluster.fail_over()
+        cluster.promote()
         second = library.publish({"b": "two"})
         assert library.view() == {"a": "one", "b": "two"}
         assert [server.role for server in server_states(cluster.dsn)] == ["unreachable", "primary"]
