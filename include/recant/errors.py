@@ -2,7 +2,7 @@
 
     RecantError
     ├── TransientError          trying again can help
-    │   ├── DatabaseUnreachable
+    │   ├── DatabaseUnreachable, ReplicaConflict
     │   ├── EmbedderUnreachable
     │   ├── EmbeddingGone
     │   └── OutOfSpace
@@ -47,6 +47,10 @@ class TransientError(RecantError):
 
 class DatabaseUnreachable(TransientError):
     """No connection to Postgres could be made, or it broke."""
+
+
+class ReplicaConflict(TransientError):
+    """A standby broke off a long read, as it would have held up what the primary does."""
 
 
 class EmbedderUnreachable(TransientError):

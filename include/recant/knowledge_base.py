@@ -66,7 +66,7 @@ class KnowledgeBase:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.database = Database(dsn_for(settings, "app"))
+        self.database = Database(dsn_for(settings, "app"), replica_wait_seconds=settings.replica_wait_ms / 1000)
         self._accesses: AccessCounter | None = None
 
     def __enter__(self) -> KnowledgeBase:

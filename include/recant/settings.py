@@ -65,6 +65,9 @@ class Settings:
     """What happens at once to what is proposed for rollback (`RECANT_AUTO_ROLLBACK`): nothing, or it is quarantined."""
     search_cache: int = 1_000
     """How many answers are kept in a process, to be given again while nothing changes (`RECANT_SEARCH_CACHE`); 0: none."""
+    replica_wait_ms: int = 250
+    """How long a read waits for a standby to have all that was committed, before the primary answers
+    (`RECANT_REPLICA_WAIT_MS`); only where `dsn` names several servers."""
     quality_ranking: OnOff = "on"
     """Whether quality weighs in the ranking of a search that doesn't say (`RECANT_QUALITY_RANKING`)."""
     access_counts: OnOff = "on"
@@ -108,6 +111,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         retention_days=_days(env, "RECANT_RETENTION_DAYS", 90),
         auto_rollback=cast(AutoRollback, _choice(env, "RECANT_AUTO_ROLLBACK", ("off", "quarantine"))),
         search_cache=0 if env.get("RECANT_SEARCH_CACHE") == "0" else _whole(env, "RECANT_SEARCH_CACHE", 1_000),
+        replica_wait_ms=0 if env.get("RECANT_REPLICA_WAIT_MS") == "0" else _whole(env, "RECANT_REPLICA_WAIT_MS", 250),
         quality_ranking=cast(OnOff, _choice(env, "RECANT_QUALITY_RANKING", ("on", "off"))),
         access_counts=cast(OnOff, _choice(env, "RECANT_ACCESS_COUNTS", ("on", "off"))),
         suites=Path(env["RECANT_SUITES"]).expanduser().absolute() if env.get("RECANT_SUITES") else None,

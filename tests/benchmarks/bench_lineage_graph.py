@@ -50,7 +50,7 @@ DATASETS = (
 )
 
 
-def run(operations: int = 100_000, jobs: int = 600) -> list[Measure]:
+def run(operations: int = 100_000, jobs: int = 300) -> list[Measure]:
     """Measures in a log of so many operations, and in one of a tenth; beside Marquez with so many jobs."""
     with real_marquez() as url:
         beside = beside_marquez(url, jobs) if url else []

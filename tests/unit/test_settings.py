@@ -52,6 +52,7 @@ def test_the_login_name_writes_when_no_agent_is_named():
     ("RECANT_AUTO_ROLLBACK", "on"),
     ("RECANT_QUALITY_RANKING", "sometimes"),
     ("RECANT_SEARCH_CACHE", "-1"),
+    ("RECANT_REPLICA_WAIT_MS", "soon"),
     ("RECANT_ACCESS_COUNTS", "few"),
 ])  # fmt: skip
 def test_a_bad_value_is_named(name: str, value: str):

@@ -16,6 +16,7 @@ from recant.errors import DatabaseUnreachable, RecantError, UsageError
 if TYPE_CHECKING:
     from recant.installation import Installation
     from recant.settings import Settings
+    from recant.store import ServerState
 
 
 NO_MARQUEZ = "none: events wait; MARQUEZ_URL, or --marquez-jar FILE, attaches one with the whole history"
@@ -80,12 +81,23 @@ def status(json: JsonFlag = False) -> None:
     parts = installation.status(configuration)
     database = _database_state(configuration)
     health = health_summary(configuration) if database["reachable"] else None
+    servers = _servers(configuration)
     if json:
-        output.document({"home": str(configuration.home), "database": database, "parts": parts, "health": health})
+        output.document(
+            {
+                "home": str(configuration.home),
+                "database": database | {"servers": [server.to_dict() for server in servers]},
+                "parts": parts,
+                "health": health,
+            }
+        )
     else:
         columns = ["part", "state", "pid", "up for", "address"]
         output.table(columns, [_part_row(name, part) for name, part in parts.items()])
         output.print(_database_sentence(database))
+        if servers:
+            rows = [[f"{server.host}:{server.port}", server.said, server.behind_seconds] for server in servers]
+            output.table(["server", "role", "seconds behind#"], rows)
         if health:
             show_health(output, health)
     if not database["reachable"]:
@@ -159,6 +171,14 @@ def _database_state(configuration: Settings) -> dict[str, Any]:
             return {"reachable": True, "position": position, "horizon": horizon, "problem": None}
     except RecantError as error:
         return {"reachable": False, "position": None, "horizon": None, "problem": str(error)}
+
+
+def _servers(configuration: Settings) -> list[ServerState]:
+    """Those that RECANT_DSN names, where they are several."""
+    from recant.store import names_several, server_states
+
+    dsn = configuration.dsn
+    return server_states(dsn) if dsn is not None and names_several(dsn) else []
 
 
 def _database_sentence(database: dict[str, Any]) -> str:

@@ -26,9 +26,10 @@ from recant.installation.ports import is_free
 from recant.installation.services import service_parts
 from recant.lineage.naming import marquez_place
 from recant.settings import Settings
-from recant.store import pending_migrations
+from recant.store import names_several, pending_migrations, server_states
 
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+LATE_SECONDS = 30.0
 COMFORTABLE_FREE_BYTES = 2 * 1024**3
 
 
@@ -53,6 +54,7 @@ def doctor(settings: Settings) -> list[Check]:
         _pid_files,
         _ports,
         _database,
+        _replicas,
         _schema,
         _dags,
         _marquez,
@@ -142,6 +144,29 @@ def _database(settings: Settings) -> Check:
     except RecantError as error:
         return Check("database", "failed", str(error), "Run `recant up`, or check RECANT_DSN")
     return Check("database", "ok", "reachable as the application's role")
+
+
+def _replicas(settings: Settings) -> Check:
+    """Which of several servers is what; a DSN of one has no replicas."""
+    if settings.dsn is None or not names_several(settings.dsn):
+        return Check("replicas", "ok", "none named: one server writes and reads")
+    servers = server_states(settings.dsn)
+    told = ", ".join(f"{server.host}:{server.port} {server.said}" for server in servers)
+    if sum(server.role == "primary" for server in servers) > 1:
+        return Check(
+            "replicas", "failed", told, "Two servers take writes: name those of one cluster, or fence the old one off"
+        )
+    if any(server.role == "unreachable" for server in servers):
+        return Check("replicas", "warning", told, "Start what is down, or take it out of RECANT_DSN")
+    late = [server for server in servers if (server.behind_seconds or 0) > LATE_SECONDS]
+    if late or not any(server.role == "standby" for server in servers):
+        advice = (
+            "It is far behind: reads wait for it and fall back"
+            if late
+            else "No standby among them: the primary answers all reads"
+        )
+        return Check("replicas", "warning", told, advice)
+    return Check("replicas", "ok", told)
 
 
 def _schema(settings: Settings) -> Check:

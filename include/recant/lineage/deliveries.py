@@ -89,7 +89,7 @@ class Deliveries:
             raise UsageError(f'No destination is called "{destination}"; there is {", ".join(known) or "none yet"}.')
 
     def _all(self, query: str, **parameters: Any) -> list[Row]:
-        with self._database.snapshot() as connection:
+        with self._database.snapshot(on_primary=True) as connection:
             return connection.execute(load(__package__, "lineage.sql")[query], parameters).fetchall()
 
     def _one(self, query: str, **parameters: Any) -> Row | None:

@@ -33,8 +33,12 @@ WHERE destination = %(destination)s AND state = 'pending';
 
 -- name: read_events
 -- Everything that an event's rendering needs, from the log alone: of what may still change nothing. Of what an operation was made
--- from, an event tells what those before it of its run didn't.
-SELECT e.id AS event_id, e.event_type, e.event_time,
+-- from, an event tells what those before it of its run didn't. RUNNING events are some microseconds before the last one, as receivers
+-- (Marquez) take what was said last by its time.
+SELECT e.id AS event_id, e.event_type,
+       e.event_time - interval '1 microsecond' * CASE WHEN e.event_type <> 'RUNNING' THEN 0 ELSE (
+         SELECT count(*) FROM lineage_event r WHERE r.operation_id = e.operation_id AND r.event_type = 'RUNNING' AND r.part >= e.part)
+       END AS event_time,
        o.id AS operation_id, o.position, o.kind, o.control, o.agent, o.session, o.run_id,
        o.lineage_run_id::text AS lineage_run_id, o.message, o.reason, o.counts, o.context, o.parameters, c.name AS collection,
        coalesce(o.position = (SELECT min(x.position) FROM operation x WHERE x.collection_id = o.collection_id), false)

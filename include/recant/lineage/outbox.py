@@ -105,7 +105,7 @@ def lineage_status(database: Database) -> list[dict[str, JSON]]:
     (None: nothing pending; 0 or less: due), last_delivered_at, last_error; address, attached, filled (False: part of
     its history is still to be put down).
     """
-    with database.snapshot() as connection:
+    with database.snapshot(on_primary=True) as connection:
         rows = [dict(row) for row in connection.execute(load(__package__, "lineage.sql")["lineage_status"])]
     for row in rows:
         row["last_delivered_at"] = row["last_delivered_at"].isoformat() if row["last_delivered_at"] else None

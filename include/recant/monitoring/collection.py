@@ -17,7 +17,7 @@ Found = Iterable[Metric]
 
 def collect(database: Database, home: Path, *, window_seconds: float) -> list[Metric]:
     """All metrics of one moment; rates and latencies are over the window."""
-    with database.snapshot() as connection:
+    with database.snapshot(on_primary=True) as connection:
         connection.execute(_SQL["limit_time"])
         read = _Reader(connection, window_seconds)
         found = [metric for measure in MEASURES for metric in measure(read)]

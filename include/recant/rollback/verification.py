@@ -41,7 +41,7 @@ def verify_log(database: Database) -> VerifyReport:
 
     One snapshot, read-only; about a second for a million versions and each hundred thousand operations.
     """
-    with database.snapshot() as connection:
+    with database.snapshot(on_primary=True) as connection:
         summary = connection.execute(_SQL["check_positions"]).fetchone()
         position = int(summary["position"]) if summary else 0
         digest, records = state_digest(connection, position)

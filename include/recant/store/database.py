@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from recant.store.failures import translated, unreachable
+from recant.store.servers import REPLICA_WAIT_SECONDS, Standbys, names_several, primary_dsn
 
 Row = DictRow
 Connection = psycopg.Connection[DictRow]
@@ -30,15 +31,29 @@ json_parameter = Jsonb
 class Database:
     """A pool of connections that act as `role`, whatever the login may do beyond it.
 
-    Opened on first use; close it, or use it as a context manager. Safe to share between threads.
+    Opened on first use; close it, or use it as a context manager. Safe to share between threads. Of a DSN that names several
+    servers the primary has the transactions and a standby the snapshots, with all that was committed before each; after
+    `replica_wait_seconds` the primary answers in its place.
     """
 
-    def __init__(self, dsn: str, *, role: str = "recant_worker", max_connections: int = 8) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        role: str = "recant_worker",
+        max_connections: int = 8,
+        replica_wait_seconds: float = REPLICA_WAIT_SECONDS,
+    ) -> None:
         self.dsn = dsn
         self.role = role
         self._max = max_connections
         self._pool: ConnectionPool[Connection] | None = None
         self._lock = Lock()
+        self._standbys = (
+            Standbys(dsn, self._open_pool, self._connections, wait_seconds=replica_wait_seconds)
+            if names_several(dsn)
+            else None
+        )
 
     def __enter__(self) -> Database:
         return self
@@ -48,6 +63,8 @@ class Database:
 
     def close(self) -> None:
         """Closes every connection. Using the database again opens new ones."""
+        if self._standbys is not None:
+            self._standbys.close()
         with self._lock:
             if self._pool is not None:
                 self._pool.close()
@@ -60,12 +77,17 @@ class Database:
         Raises DatabaseUnreachable, AuthenticationFailed, SchemaOutdated, and what the coordinator's functions refuse with.
         """
         with translated(), self._connections().connection() as connection, connection.transaction():
+            if self._standbys is not None:
+                self._standbys.note_primary()
             yield connection
 
     @contextmanager
-    def snapshot(self) -> Iterator[Connection]:
-        """A read-only transaction that sees one state throughout (REPEATABLE READ)."""
-        with translated(), self._connections().connection() as connection:
+    def snapshot(self, *, on_primary: bool = False) -> Iterator[Connection]:
+        """A read-only transaction that sees one state throughout (REPEATABLE READ), on a standby where there is one.
+
+        `on_primary`: for what only it knows (its locks, its statistics), or what is to be said of it.
+        """
+        with translated(), self._reading(on_primary) as connection:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
                 yield connection
@@ -89,18 +111,24 @@ class Database:
             self._configure(connection)
             yield connection
 
+    def _reading(self, on_primary: bool) -> AbstractContextManager[Connection]:
+        if self._standbys is None or on_primary:
+            return self._connections().connection()
+        return self._standbys.reading()
+
     def _connections(self) -> ConnectionPool[Connection]:
         with self._lock:
             if self._pool is None:
                 with connect_once(self.dsn) as first:
                     self._configure(first)  # a clear error now, instead of a pool's time-out later
-                self._pool = self._open_pool()
+                self._pool = self._open_pool(primary_dsn(self.dsn), checked=self._standbys is not None)
             return self._pool
 
-    def _open_pool(self) -> ConnectionPool[Connection]:
+    def _open_pool(self, dsn: str, *, checked: bool = False) -> ConnectionPool[Connection]:
+        """`checked`: connections that a failover left dead are seen to be, by a question before each use."""
         options = {"row_factory": dict_row, "autocommit": True, "connect_timeout": CONNECT_TIMEOUT_SECONDS}
         return ConnectionPool(
-            self.dsn,
+            dsn,
             connection_class=Connection,
             kwargs=options | {"application_name": "recant"},
             min_size=0,
@@ -108,6 +136,7 @@ class Database:
             timeout=CONNECT_TIMEOUT_SECONDS,
             max_idle=60,
             configure=self._configure,
+            check=ConnectionPool.check_connection if checked else None,
             open=True,
         )
 
@@ -119,10 +148,14 @@ class Database:
 
 
 def connect_once(dsn: str, **options: Any) -> Connection:
-    """One connection as the login itself, for what the pool is not: migrations, making databases."""
+    """One connection to the primary as the login itself, for what the pool is not: migrations, making databases."""
     try:
         return psycopg.connect(
-            dsn, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_SECONDS, application_name="recant", **options
+            primary_dsn(dsn),
+            row_factory=dict_row,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            application_name="recant",
+            **options,
         )
     except psycopg.Error as error:
         raise unreachable(error, dsn) from error

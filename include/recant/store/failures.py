@@ -46,6 +46,11 @@ def translated() -> Iterator[None]:
 
 def _translate(error: psycopg.Error | PoolTimeout) -> errors.RecantError | None:
     code = getattr(error, "sqlstate", None)
+    if "conflict with recovery" in str(error):
+        return errors.ReplicaConflict(
+            f"A standby broke off a read ({_first_line(str(error))}): run it again. Set hot_standby_feedback = on there, or raise "
+            "max_standby_streaming_delay."
+        )
     if isinstance(error, psycopg.Error) and code in _BY_CODE:
         return _raised_by_us(error, _BY_CODE[code])
     if isinstance(error, pg.DiskFull):

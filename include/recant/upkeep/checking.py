@@ -43,7 +43,7 @@ def check_index(database: Database, found: Row, *, queries: int = QUERIES, seed:
     about = {name: found[name] for name in ("space_id", "size_bytes", "entries", "bloat")}
     checks = []
     for collection in found["collections"]:
-        with database.snapshot() as connection:
+        with database.snapshot(on_primary=True) as connection:
             around = Neighbourhood(connection, read_scope(connection, collection, as_of=None, session=None))
             shares = (
                 _shares_found(around, found, queries, seed)

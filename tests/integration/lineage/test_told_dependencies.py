@@ -81,6 +81,8 @@ def test_thousands_are_told_in_parts_before_the_end(built_on_many: tuple[Library
     events = lines(settings)
     assert [event["eventType"] for event in events] == ["START", "RUNNING", "RUNNING", "COMPLETE"]
     assert all(read_event(event) for event in events)
+    times = [event["eventTime"] for event in events]
+    assert times == sorted({*times})
     facets = [built_on(event) or {} for event in events[1:]]
     assert [(f["first"], len(f["built_on"]), f["total"]) for f in facets] == [
         (1, 1000, MANY),
