@@ -255,6 +255,7 @@ def _answered(
     fusion = asked.fusion or chosen_fusion(around.connection, around.scope.collection_id, around.scope.position)
     depth = max(DEPTH, limit)
     found = words.search(query, depth, shown=False)
+    around.shows = found.query.reads_text or bool(found.query.excluded)
     near = [(score, row) for score, row in _best(around, vector, depth) if not words.excludes(found.query, row)]
     return fuse(near, words, found, vector, fusion, limit), found
 
