@@ -200,7 +200,9 @@ class Searcher:
         self, query: str | None, condition: Condition | None, asked: _Asked, where: ScopeAsked
     ) -> tuple[Scope, SearchResult] | None:
         """By words, of what was seen last, if it still is."""
-        last = self._memory.last(where) if asked.mode == "keyword" and not asked.refine.chooses else None
+        refine = asked.refine
+        once = asked.mode == "keyword" and not (refine.chooses or refine.context or refine.section)
+        last = self._memory.last(where) if once else None
         if last is None:
             return None
         with suppress(Moved, UsageError), self._database.statements() as connection:
