@@ -3,17 +3,21 @@
 Texts are made of words drawn by Zipf's law (exponent 1, 200,000 words), 141 to a chunk, as real paragraphs have on average;
 queries are of five words, drawn from a chunk of the collection: three rare ones, two less so. Ten chunks a document, operations
 of a hundred documents. bm25s, when it is installed (`make bench-peers`), indexes the same terms in the same run; it answers from
-memory, and has to be built anew for any change. "Cold" is the first search after something was published: the visible documents
-are read anew.
+memory, and has to be built anew for any change. Full-text search of PostgreSQL (GIN, the words joined by "or", ts_rank_cd) is
+asked in turns with Recant, over the same texts. Sixteen threads ask at last, each its share of the queries.
+
+With a million chunks (`run(chunks=1_000_000, vectors=False)`) it takes some ten minutes; it isn't part of `make bench`.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from recant.corpus import BatchTarget, ChunkRow, DocumentRow
@@ -28,6 +32,8 @@ WORDS = 200_000
 WORDS_PER_CHUNK = 141
 DOCUMENTS_PER_OPERATION = 100
 LETTERS = np.array(list("bcdfghjklmnprtvw"))
+CLIENTS = 16
+FULL_TEXT_QUERIES = 10
 BOUNDS = {10_000: 3.0, 100_000: 3.0, 1_000_000: 15.0}
 
 
@@ -38,7 +44,12 @@ def run(chunks: int = 100_000, queries: int = 300, seed: int = 5, vectors: bool 
         operations, measures = fill(database, corpus, vectors=vectors)
         asked = corpus.queries(queries)
         measures += sizes(dsn, chunks)
-        measures += latencies(database, corpus, asked, operations, vectors=vectors)
+        searcher = _searcher(database, asked, corpus.clusters.draw(len(asked)))
+        measures += now(searcher, corpus, asked, vectors=vectors)
+        measures += clients(searcher, asked, vectors=vectors)
+        measures += full_text(database, searcher, asked)
+        measures += after_changes(database, searcher, corpus, asked)
+        measures += withdrawn(database, searcher, corpus, asked, operations)
         return measures + _bm25s(corpus, asked)
 
 
@@ -86,19 +97,8 @@ def fill(database: Database, corpus: Corpus, *, vectors: bool) -> tuple[list[int
     operations = []
     tokenising = writing = 0.0
     for first in range(0, corpus.chunks // CHUNKS_PER_DOCUMENT, DOCUMENTS_PER_OPERATION):
-        rows = _rows(writer, corpus, first)
-        operation = writer.open()
-        target = BatchTarget(writer.info.id, operation, writer.log.begin_batch(operation, "all"))
-        with stopwatch() as watch:
-            as_terms = tokenise_documents(rows)
-        tokenising += watch.seconds
-        with database.transaction() as connection:
-            writer.corpus.append(connection, target, rows)
-            with stopwatch() as watch:
-                write_segments(connection, target, as_terms)
-            writing += watch.seconds
-        writer.log.finish_batch(target.batch_id, {})
-        writer.log.publish(operation)
+        operation, seconds = _ingest(writer, corpus, first)
+        tokenising, writing = tokenising + seconds[0], writing + seconds[1]
         operations.append(operation)
     with stopwatch() as merging:
         KeywordIndex(database).tend(COLLECTION)
@@ -109,6 +109,22 @@ def fill(database: Database, corpus: Corpus, *, vectors: bool) -> tuple[list[int
         Measure("packed and written as segments", corpus.chunks / writing, "chunks/s"),
         Measure(f"merging the segments of {len(operations):,} operations", merging.seconds, "s"),
     ]
+
+
+def _ingest(writer: Writer, corpus: Corpus, first: int) -> tuple[int, tuple[float, float]]:
+    """The next documents as an operation; and the seconds of splitting them into terms, and of writing segments."""
+    rows = _rows(writer, corpus, first)
+    operation = writer.open()
+    target = BatchTarget(writer.info.id, operation, writer.log.begin_batch(operation, "all"))
+    with stopwatch() as tokenising:
+        as_terms = tokenise_documents(rows)
+    with writer.database.transaction() as connection:
+        writer.corpus.append(connection, target, rows)
+        with stopwatch() as writing:
+            write_segments(connection, target, as_terms)
+    writer.log.finish_batch(target.batch_id, {})
+    writer.log.publish(operation)
+    return operation, (tokenising.seconds, writing.seconds)
 
 
 def _rows(writer: Writer, corpus: Corpus, first: int) -> list[DocumentRow]:
@@ -143,21 +159,87 @@ def sizes(dsn: str, chunks: int) -> list[Measure]:
     ]
 
 
-def latencies(
-    database: Database, corpus: Corpus, queries: Sequence[str], operations: Sequence[int], *, vectors: bool
-) -> list[Measure]:
-    """Now, cold, with half withdrawn, and as of a position."""
-    bound, asked = BOUNDS.get(corpus.chunks, 15.0), corpus.clusters.draw(len(queries))
-    searcher = _searcher(database, queries, asked)
+def now(searcher: Searcher, corpus: Corpus, queries: Sequence[str], *, vectors: bool) -> list[Measure]:
+    """The first search, and what follows."""
+    bound, process = BOUNDS.get(corpus.chunks, 15.0), psutil.Process()
+    before = process.memory_info().rss
     measures = [Measure("the first keyword search of a process", _first(searcher, queries[0]), "ms")]
     uncached, warm = _timed(searcher, queries), _timed(searcher, queries)
     measures += _lines("keyword", uncached, bound) + _lines("keyword, the same queries again", warm, bound)
+    measures.append(Measure("memory that keyword searches took", (process.memory_info().rss - before) / 2**20, "MB"))
     if vectors:
         _timed(searcher, queries[:50], "hybrid")
         measures += _lines("hybrid without the query's embedding", _timed(searcher, queries, "hybrid"), 10.0)
-    position = _position(database)
+    return measures
+
+
+def clients(searcher: Searcher, queries: Sequence[str], *, vectors: bool) -> list[Measure]:
+    """Searches a second of sixteen threads; an error of any ends the benchmark."""
+    measures = []
+    for mode in ("keyword", "hybrid") if vectors else ("keyword",):
+        ask = partial(_once, searcher, mode)
+        with ThreadPoolExecutor(CLIENTS) as pool, stopwatch() as watch:
+            times = list(pool.map(ask, queries))
+        measures += [
+            Measure(f"{CLIENTS} clients, {mode}", len(times) / watch.seconds, "/s"),
+            Measure(f"{CLIENTS} clients, {mode}: 95th percentile", percentile_95(times), "ms"),
+        ]
+    return measures
+
+
+def _once(searcher: Searcher, mode: str, query: str) -> float:
+    return milliseconds(partial(searcher.search, query, collection=COLLECTION, mode=mode))
+
+
+def full_text(database: Database, searcher: Searcher, queries: Sequence[str]) -> list[Measure]:
+    """PostgreSQL's own, in turns with ours, over the same chunks."""
+    with database.connection() as connection:
+        connection.execute(
+            "CREATE TEMP TABLE plain AS SELECT id, text, to_tsvector('simple', text) AS words FROM chunk"
+        )
+        connection.execute("CREATE INDEX ON plain USING gin (words)")
+        connection.execute("ANALYZE plain")
+        statement = (
+            "SELECT id, text FROM plain, to_tsquery('simple', %s) AS q WHERE words @@ q "
+            "ORDER BY ts_rank_cd(words, q) DESC LIMIT 10"
+        )
+        pairs = []
+        for query in queries[:FULL_TEXT_QUERIES]:
+            asked = [query.replace(" ", " | ")]
+            theirs = milliseconds(lambda given=asked: connection.execute(statement, given).fetchall())  # type: ignore[misc]
+            pairs.append((_once(searcher, "keyword", query), theirs))
+        connection.execute("DROP TABLE plain")
+    return [
+        Measure("full-text search of PostgreSQL, median", median([theirs for _, theirs in pairs]), "ms"),
+        at_most("keyword / full-text search of PostgreSQL, in turns", median([a / b for a, b in pairs]), "x", 1),
+    ]
+
+
+def after_changes(database: Database, searcher: Searcher, corpus: Corpus, queries: Sequence[str]) -> list[Measure]:
+    """The first search after each of some publishes and rollbacks, beyond the one after it."""
+    writer, over = Writer(database), {"a publish of 1,000 chunks": list[float](), "a rollback": list[float]()}
+    for number in range(8):
+        operation, _ = _ingest(writer, corpus, corpus.chunks + number * DOCUMENTS_PER_OPERATION)
+        for name in over:
+            if name == "a rollback":
+                writer.say("rollback", [operation], shows=False)
+            first, second = _once(searcher, "keyword", queries[number]), _once(searcher, "keyword", queries[number])
+            over[name].append(first - second)
+    return [
+        at_most(f"the first keyword search after {name}, beyond the next", median(times), "ms", 10)
+        for name, times in over.items()
+    ]
+
+
+def withdrawn(
+    database: Database, searcher: Searcher, corpus: Corpus, queries: Sequence[str], operations: Sequence[int]
+) -> list[Measure]:
+    """With half of all operations withdrawn, and as of the position before."""
+    bound, position = BOUNDS.get(corpus.chunks, 15.0), _position(database)
+    _first(searcher, queries[0])
+    warm = _timed(searcher, queries)
     Writer(database).say("rollback", operations[::2], shows=False)
-    measures.append(Measure("the first keyword search after half was withdrawn", _first(searcher, queries[0]), "ms"))
+    measures = [Measure("the first keyword search after half was withdrawn", _first(searcher, queries[0]), "ms")]
     half = _timed(searcher, queries)
     measures += _lines("keyword, half withdrawn", half, bound)
     measures.append(at_most("half withdrawn / before, medians", median(half) / median(warm), "x", 1.5))

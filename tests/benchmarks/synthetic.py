@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from recant.corpus import BatchTarget, ChunkRow, CollectionInfo, Corpus, DocumentRow, Embeddings
 from recant.oplog import Attribution, OperationLog
 from recant.oplog.identifiers import new_run_id
+from recant.search.keyword_index import Packed, pack, write_packed
+from recant.search.segments import Passage, tokenise
 from recant.store import Database, json_parameter, numbers_text
 
 DIMENSIONS = 384
@@ -136,10 +139,12 @@ class Writer:
             self._flush(operation, attempt, self.prepare(flush))
         self.log.finish_batch(attempt, {})
 
-    def append(self, operation: int, flush: Flush, *, batch: str) -> None:
-        """Appends what was prepared, as a batch of its own."""
+    def append(self, operation: int, flush: Flush, *, batch: str, keywords: bool = False) -> None:
+        """Appends what was prepared, as a batch of its own; `keywords`: to the keyword index, too."""
         attempt = self.log.begin_batch(operation, batch)
-        self._flush(operation, attempt, flush)
+        with ThreadPoolExecutor(1) as beside:
+            segments = beside.submit(_segments, flush) if keywords else None
+            self._flush(operation, attempt, flush, segments)
         self.log.finish_batch(attempt, {})
 
     def prepare(self, documents: Sequence[Draft]) -> Flush:
@@ -149,14 +154,17 @@ class Writer:
         vectors = {h: v for d, of in zip(documents, hashes, strict=True) for h, v in zip(of, d.vectors, strict=True)}
         return Flush(documents, texts, hashes, vectors)
 
-    def _flush(self, operation: int, attempt: int, flush: Flush) -> None:
+    def _flush(self, operation: int, attempt: int, flush: Flush, segments: Future[list[Packed]] | None = None) -> None:
         """As ingestion does: embeddings in a transaction of their own, then versions and chunks."""
         heads = self.corpus.heads(self.info.id, operation, [draft.source for draft in flush.documents])
         ids = self.embeddings.known(sorted(flush.vectors))
         ids |= self.embeddings.add({key: vector for key, vector in flush.vectors.items() if key not in ids})
         rows = flush.rows(ids, {source: head.operation_id for source, head in heads.items()})
         with self.database.transaction() as connection:
-            self.corpus.append(connection, BatchTarget(self.info.id, operation, attempt), rows)
+            target = BatchTarget(self.info.id, operation, attempt)
+            self.corpus.append(connection, target, rows)
+            if segments is not None:
+                write_packed(connection, target, segments.result(), frozenset())
 
     def say(self, kind: str, operations: Sequence[int], *, shows: bool) -> int:
         """One control operation with a verdict about each; returns its id."""
@@ -168,6 +176,14 @@ class Writer:
     def build_index(self) -> None:
         """The vector index, as ingestion builds it after a large first load; and fresh statistics."""
         self.embeddings.tend_index()
+
+
+def _segments(flush: Flush) -> list[Packed]:
+    passages = {
+        draft.source: [Passage(("Synthetic",), text) for text in texts]
+        for draft, texts in zip(flush.documents, flush.texts, strict=True)
+    }
+    return pack({source: tokenise(source, of) for source, of in passages.items()})
 
 
 def control_parameters(kind: str, operations: Sequence[int], *, shows: bool) -> list[object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,8 +16,8 @@ from recant.ingestion.document import Chunk, ParsedDocument, RawDocument, Reject
 from recant.ingestion.readers import open_documents, parse
 from recant.ingestion.request import IngestRequest
 from recant.ingestion.source import SourceItem
-from recant.search.keyword_index import write_segments
-from recant.search.segments import Passage, Tokenised, tokenise
+from recant.search.keyword_index import Packed, pack, write_packed
+from recant.search.segments import Passage, tokenise
 
 if TYPE_CHECKING:
     from recant.ingestion.pipeline import Ingestion, Progress
@@ -172,17 +172,17 @@ class BatchWriter:
     def _store(self, pending: _Pending, texts: dict[bytes, str]) -> int:
         """Embeds and appends, again when an embedding was reclaimed in between; returns how many were computed.
 
-        While the embedder works, the texts are split into terms: that costs little beside it.
+        While the embedder works, and the rows are written, the texts are split into terms and packed into segments.
         """
         computed = 0
         with ThreadPoolExecutor(1) as beside:
-            as_terms = beside.submit(_as_terms, pending.documents)
+            segments = beside.submit(_as_segments, pending.documents)
             for attempt in range(1, FLUSH_ATTEMPTS + 1):
                 try:
                     ids, missing = self._embed(texts)
                     computed += missing
                     further = [id_ for space in self.further for id_ in self._embed_in(space, texts)[0].values()]
-                    self._append(pending, ids, further, as_terms.result())
+                    self._append(pending, ids, further, segments)
                     break
                 except EmbeddingGone:
                     if attempt == FLUSH_ATTEMPTS:
@@ -190,14 +190,14 @@ class BatchWriter:
         return computed
 
     def _append(
-        self, pending: _Pending, ids: dict[bytes, int], further: list[int], as_terms: dict[str, Tokenised]
+        self, pending: _Pending, ids: dict[bytes, int], further: list[int], segments: Future[list[Packed]]
     ) -> None:
         documents = [_row(document, ids) for document in pending.documents]
         corpus, target = self.ingestion.corpus, self.target
         with self.ingestion.database.transaction() as connection:
             corpus.hold_embeddings(connection, further)
             twice = corpus.append(connection, target, documents) if documents else set()
-            write_segments(connection, target, {s: of for s, of in as_terms.items() if s not in twice})
+            write_packed(connection, target, segments.result(), twice)
             corpus.affirm(connection, target, pending.affirmed)
             again = [
                 Rejected(s, "another batch of this run has it already; that one is kept", "duplicate")
@@ -245,12 +245,12 @@ def _further(ingestion: Ingestion, collection_id: int) -> Iterator[_Used]:
         yield _Used(embeddings, ingestion.embedder_of(card))
 
 
-def _as_terms(documents: Sequence[_Prepared]) -> dict[str, Tokenised]:
-    """What the keyword index takes, by source."""
-    return {
+def _as_segments(documents: Sequence[_Prepared]) -> list[Packed]:
+    """What the keyword index takes."""
+    return pack({
         of.raw.source: tokenise(of.parsed.title, [Passage(c.parent_headers, c.text) for c in of.chunks])
         for of in documents
-    }
+    })  # fmt: skip
 
 
 def _row(prepared: _Prepared, ids: dict[bytes, int]) -> DocumentRow:

@@ -14,7 +14,7 @@ from recant.search.corrections import corrections
 from recant.search.highlights import Span, highlights, initials_of
 from recant.search.keyword_reader import KeywordReader, filtered_masks
 from recant.search.keyword_view import View
-from recant.search.nearest import Neighbourhood
+from recant.search.nearest import Neighbourhood, documents_joined
 from recant.search.prompt import Last, Moved
 from recant.search.query import Query, Word, parse
 from recant.search.ranking import NEUTRAL_QUALITY, quality_multiplier
@@ -199,7 +199,12 @@ class KeywordSearch:
         given: dict[str, Any] = {"operations": operations, "records": records, "places": places}
         quality = _SEARCH_SQL[f"quality_{self.scope.quality}"]
         statement = _SQL["read_candidates"].format(
-            filters=filters, quality=quality, shown=_SQL["shown"] if shown else "", place=self.scope.in_space("place")
+            filters=filters,
+            quality=quality,
+            place=self.scope.in_space("place"),
+            documents=documents_joined(filters),
+            shown=_SQL["shown"] if shown else "",
+            shown_from=f"\n{_SQL['shown_from']}" if shown else "",
         )
         given = self.around.parameters | given
         if self.last is not None:

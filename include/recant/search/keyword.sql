@@ -95,20 +95,22 @@ WITH near AS MATERIALIZED (
   SELECT w.number, w.index, c.id AS chunk_id, {place} AS embedding_id, v.version_id, v.record_id, v.operation_id
   FROM unnest(%(operations)s::bigint[], %(records)s::bigint[], %(places)s::integer[]) WITH ORDINALITY AS w (operation_id, record_id, index, number)
   CROSS JOIN LATERAL (SELECT * FROM version x WHERE x.operation_id = w.operation_id AND x.record_id = w.record_id LIMIT 1) v
-  CROSS JOIN LATERAL (SELECT * FROM chunk x WHERE x.version_id = v.version_id AND x.index = w.index LIMIT 1) c
-  JOIN document_version d ON d.version_id = v.version_id
+  CROSS JOIN LATERAL (SELECT * FROM chunk x WHERE x.version_id = v.version_id AND x.index = w.index LIMIT 1) c{documents}
   WHERE true{filters})
 SELECT n.number, n.index, n.chunk_id, n.embedding_id, n.record_id AS document_id, n.operation_id, round(q.score::numeric, 1)::float8 AS quality{shown}
 FROM near n
-LEFT JOIN {quality} q ON q.chunk_id = n.chunk_id
-JOIN chunk c ON c.id = n.chunk_id
-JOIN document_version d ON d.version_id = n.version_id
-JOIN record r ON r.id = n.record_id
+LEFT JOIN {quality} q ON q.chunk_id = n.chunk_id{shown_from}
 ORDER BY n.number
 
 
 -- name: shown
 , r.key AS source, d.title, c.text, c.chunk_type, c.parent_headers, d.attributes || c.attributes AS attributes
+
+
+-- name: shown_from
+JOIN chunk c ON c.id = n.chunk_id
+JOIN document_version d ON d.version_id = n.version_id
+JOIN record r ON r.id = n.record_id
 
 
 -- name: records_of

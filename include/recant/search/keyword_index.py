@@ -6,10 +6,10 @@ only how fast. Keeps out how segments are packed (segments) and read for a query
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ INDEX_CHUNKS = 8_192
 """Indexed in one transaction by upkeep."""
 _BUSY = 7241169, 21
 _SQL = load(__package__, "keyword.sql")
+Key = TypeVar("Key", int, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +69,52 @@ def tokenise_documents(documents: Iterable[DocumentRow]) -> dict[str, Tokenised]
     return {d.source: tokenise(d.title, [Passage(c.parent_headers, c.text) for c in d.chunks]) for d in documents}
 
 
-def write_segments(connection: Connection, target: BatchTarget, documents: Mapping[str, Tokenised]) -> None:
-    """Adds the documents that a batch has just appended, in its transaction. Raises OperationClosed, StaleBatch.
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A segment ready to be written, but for its operation and its records."""
+
+    documents: Mapping[str, Tokenised]
+    """By source."""
+    segment: Segment
+    bucket_bits: int
+    rows: Sequence[tuple[int, bytes]]
+    """Of its postings: key and data."""
+
+
+def pack(documents: Mapping[str, Tokenised]) -> list[Packed]:
+    """Documents as segments. Takes no connection, and can be done beside what the batch waits for.
 
     One of more than MAX_CHUNKS chunks is left out; searches read it itself.
     """
-    fitting = {source: document for source, document in documents.items() if 0 < document.chunks <= MAX_CHUNKS}
-    given = {"collection_id": target.collection_id, "sources": list(fitting)}
-    records = {row["key"]: row["id"] for row in connection.execute(_SQL["records_of"], given)} if fitting else {}
-    rows = [(target.operation_id, records[source], document) for source, document in fitting.items()]
-    for group in _groups(rows, MAX_CHUNKS):
-        _add(connection, target, build(group))
+    fitting = ((source, 0, document) for source, document in documents.items() if 0 < document.chunks <= MAX_CHUNKS)
+    found = []
+    for group in _groups(fitting, MAX_CHUNKS):
+        segment = build([(0, 0, document) for _, _, document in group])
+        bits = segment.bucket_bits
+        named = {source: document for source, _, document in group}
+        found.append(Packed(named, segment, bits, list(postings(segment, bits))))
+    return found
 
 
-def _groups(rows: Iterable[tuple[int, int, Tokenised]], most_chunks: int) -> Iterator[list[tuple[int, int, Tokenised]]]:
-    group: list[tuple[int, int, Tokenised]] = []
+def write_packed(connection: Connection, target: BatchTarget, segments: Iterable[Packed], without: Set[str]) -> None:
+    """Adds the documents that a batch has just appended, in its transaction; `without`: those that it hasn't.
+
+    Raises OperationClosed, StaleBatch.
+    """
+    for packed in segments:
+        if without.isdisjoint(packed.documents):
+            _add(connection, target, packed)
+        else:
+            write_segments(connection, target, {s: of for s, of in packed.documents.items() if s not in without})
+
+
+def write_segments(connection: Connection, target: BatchTarget, documents: Mapping[str, Tokenised]) -> None:
+    """The same for documents that aren't packed yet."""
+    write_packed(connection, target, pack(documents), frozenset())
+
+
+def _groups(rows: Iterable[tuple[Key, int, Tokenised]], most_chunks: int) -> Iterator[list[tuple[Key, int, Tokenised]]]:
+    group: list[tuple[Key, int, Tokenised]] = []
     size = 0
     for row in rows:
         if group and size + row[2].chunks > most_chunks:
@@ -94,22 +126,29 @@ def _groups(rows: Iterable[tuple[int, int, Tokenised]], most_chunks: int) -> Ite
         yield group
 
 
-def _add(connection: Connection, target: BatchTarget, segment: Segment) -> None:
-    given = _columns(segment) | {"operation_id": target.operation_id, "batch_id": target.batch_id}
-    row = connection.execute(_SQL["add_segment"], given | {"collection_id": target.collection_id}).fetchone()
+def _add(connection: Connection, target: BatchTarget, packed: Packed) -> None:
+    given = {"collection_id": target.collection_id, "sources": list(packed.documents)}
+    ids = {row["key"]: row["id"] for row in connection.execute(_SQL["records_of"], given)}
+    header = replace(
+        packed.segment.header,
+        operations=np.full(len(ids), target.operation_id, np.int64),
+        records=np.array([ids[source] for source in packed.documents], np.int64),
+    )
+    given = _columns(header, packed.bucket_bits)
+    given |= {"operation_id": target.operation_id, "batch_id": target.batch_id, "collection_id": target.collection_id}
+    row = connection.execute(_SQL["add_segment"], given).fetchone()
     assert row is not None
     with connection.cursor().copy(_SQL["copy_postings"]) as copy:
         copy.set_types(["int8", "int8", "bytea"])
-        for key, data in postings(segment, given["bucket_bits"]):
+        for key, data in packed.rows:
             copy.write_row((row["id"], key, data))
 
 
-def _columns(segment: Segment) -> dict[str, Any]:
-    header = segment.header
+def _columns(header: Header, bucket_bits: int) -> dict[str, Any]:
     return {
         "analysis": analysis(),
         "languages": list(header.languages),
-        "bucket_bits": segment.bucket_bits,
+        "bucket_bits": bucket_bits,
         "chunks": header.chunks,
         "documents": header.documents_bytes(),
         "lengths": header.lengths.astype("<u4").tobytes(),
@@ -347,7 +386,7 @@ def _replace(connection: Connection, collection_id: int, old: Sequence[int], seg
     if segment is None:
         connection.execute(_SQL["replace_segments"], given | NOTHING)
         return
-    columns = _columns(segment)
+    columns = _columns(segment.header, segment.bucket_bits)
     rows = list(postings(segment, columns["bucket_bits"]))
     columns |= {"keys": [key for key, _ in rows], "data": [data for _, data in rows]}
     connection.execute(_SQL["replace_segments"], given | columns)

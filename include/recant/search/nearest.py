@@ -62,6 +62,8 @@ class Neighbourhood:
     scope: Scope
     predicate: Predicate | None = None
     sizes: Sizes = field(default_factory=Sizes)
+    shows: bool = True
+    """Whether rows have what hits show, or only what they are ranked by and named by."""
     _by_index: bool | None = None
     _prepared: int | None = None
     """`ef_search` of the settings that the index search finds."""
@@ -110,7 +112,7 @@ class Neighbourhood:
         )
         return self._run(
             "search_index", vector, shown, prepare=True, by_score=by_score, candidates=int(candidates), source=source,
-            visible=_SQL[f"visible_{self.scope.visibility}"], filters=self._filters, documents=_documents(self._filters),
+            visible=_SQL[f"visible_{self.scope.visibility}"], filters=self._filters, documents=documents_joined(self._filters),
             written_with=self.scope.in_space("written_with"),
         )  # fmt: skip
 
@@ -120,7 +122,7 @@ class Neighbourhood:
         filters = self._filters_of_chunks
         return self._run(
             "search_exact", vector, shown, prepare=False, by_score=by_score, candidates=int(candidates), heads=self._heads,
-            filters=filters, documents=_documents(filters), embedded=self.scope.in_space("embedded"), **self._space,
+            filters=filters, documents=documents_joined(filters), embedded=self.scope.in_space("embedded"), **self._space,
         )  # fmt: skip
 
     def _prepare_exact(self) -> None:
@@ -224,7 +226,10 @@ class Neighbourhood:
             shown=int(shown), quality=_SQL[f"quality_{self.scope.quality}"], score=_SCORE
         )
         statement = _SQL[name].format(
-            details=_SQL["details"].format(best=best, place=self.scope.in_space("place")), **parts
+            details=_SQL["details" if self.shows else "details_bare"].format(
+                best=best, place=self.scope.in_space("place")
+            ),
+            **parts,
         )
         cursor = self.connection.cursor(binary=True)
         return cursor.execute(statement, self._parameters(vector), prepare=prepare).fetchall()
@@ -242,7 +247,7 @@ class Neighbourhood:
     def matching(self) -> dict[str, str]:
         """How all matches are found at once: versions that can have some, and what is left to ask of their chunks."""
         filters = self._filters_of_chunks
-        return {"heads": self._heads, "filters": filters, "documents": _documents(filters)}
+        return {"heads": self._heads, "filters": filters, "documents": documents_joined(filters)}
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -281,6 +286,6 @@ class Neighbourhood:
         return {row["key"] for row in found}
 
 
-def _documents(filters: str) -> str:
+def documents_joined(filters: str) -> str:
     """The join that filters speak of, where there are any."""
     return f"\n    {_SQL['documents']}" if filters else ""

@@ -190,6 +190,13 @@ JOIN record r ON r.id = n.record_id
 ORDER BY n.distance, n.chunk_id
 
 
+-- name: details_bare
+-- What the best are ranked by; what they show is read later, of those that are shown.
+SELECT n.distance, n.chunk_id, n.record_id AS document_id, n.operation_id, n.quality, c.index, {place} AS embedding_id, n.candidates, n.furthest, n.steps
+FROM ({best}) n JOIN chunk c ON c.id = n.chunk_id
+ORDER BY n.distance, n.chunk_id
+
+
 -- name: best_by_distance
 -- Quality is looked up for these alone.
 SELECT n.*, round(q.score::numeric, 1)::float8 AS quality

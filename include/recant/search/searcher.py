@@ -200,7 +200,9 @@ class Searcher:
         self, query: str | None, condition: Condition | None, asked: _Asked, where: ScopeAsked
     ) -> tuple[Scope, SearchResult] | None:
         """By words, of what was seen last, if it still is."""
-        last = self._memory.last(where) if asked.mode == "keyword" and not asked.refine.chooses else None
+        refine = asked.refine
+        once = asked.mode == "keyword" and not (refine.chooses or refine.context or refine.section)
+        last = self._memory.last(where) if once else None
         if last is None:
             return None
         with suppress(Moved, UsageError), self._database.statements() as connection:
@@ -255,6 +257,7 @@ def _answered(
     fusion = asked.fusion or chosen_fusion(around.connection, around.scope.collection_id, around.scope.position)
     depth = max(DEPTH, limit)
     found = words.search(query, depth, shown=False)
+    around.shows = found.query.reads_text or bool(found.query.excluded)
     near = [(score, row) for score, row in _best(around, vector, depth) if not words.excludes(found.query, row)]
     return fuse(near, words, found, vector, fusion, limit), found
 
