@@ -54,7 +54,7 @@ env: ## Write .env with fresh secrets, for docker compose (one that is there sta
 	  *) echo "$$line" ;; esac; done <.env.example >.env.new; mv .env.new .env; echo 'Wrote .env: keep it to yourself'
 
 ##@ Work on it
-.PHONY: test test-nightly test-marquez lint format coverage bench bench-peers docs-check pin clean
+.PHONY: test test-nightly test-marquez lint format coverage bench bench-million bench-peers docs-check pin clean
 test: $(READY) ## Run the tests
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
@@ -83,6 +83,9 @@ coverage: $(READY) ## Run the tests and say which lines they leave out
 
 bench: $(READY) ## Measure; the report goes to bench-report.json
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-million: $(READY) ## Measure search by meaning at 10,000, 100,000 and a million chunks, alone on the machine
+	@$(BIN)/python -m tests.benchmarks --only vectors --million $(ARGS)
 
 bench-peers: $(READY) ## Install LanceDB and Chroma, for `make bench` to measure beside
 	@$(BIN)/uv pip install --python $(BIN)/python --constraints constraints.txt --editable '.[bench]'

@@ -30,6 +30,8 @@ DOCUMENT = Path("docs/reference/benchmarks.md")
 BENCHMARKS = (
     "rollback",
     "search",
+    "vectors",
+    "quantisation",
     "writing",
     "memory",
     "cold_search",
@@ -50,6 +52,8 @@ BENCHMARKS = (
 QUICK: dict[str, dict[str, Any]] = {
     "rollback": {"sizes": (100, 1_000, 5_000), "rounds": 10, "rows": 500},
     "search": {"documents": 2_500, "queries": 100},
+    "vectors": {"sizes": (2_000,), "queries": 60, "with_peers": False},
+    "quantisation": {"rows": 2_000, "queries": 30},
     "writing": {"chunks": 20_000, "documents": 20},
     "memory": {"documents": 50},
     "cold_search": {"rounds": 2},
@@ -76,7 +80,7 @@ def main(arguments: list[str]) -> int:
     report: dict[str, Any] = {"at": datetime.now(UTC).isoformat(), "machine": _machine(), "benchmarks": {}}
     for name in options.only:
         console.print(f"[bold]{name}[/bold] …")
-        report["benchmarks"][name] = _run(name, QUICK.get(name, {}) if options.quick else {})
+        report["benchmarks"][name] = _run(name, _sizes(name, options))
         console.print(table(name, report["benchmarks"][name]))
         options.output.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     console.print(f"Written to {options.output}")
@@ -89,9 +93,18 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Measure Recant.")
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that the benchmarks run")
+    parser.add_argument(
+        "--million", action="store_true", help="vectors up to a million; a quarter of an hour and 16 GB"
+    )
     parser.add_argument("--output", type=Path, default=Path("bench-report.json"))
     parser.add_argument("--docs", action="store_true", help=f"put the results into {DOCUMENT}")
     return parser.parse_args(arguments)
+
+
+def _sizes(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    if options.million and name == "vectors":
+        return {"sizes": (10_000, 100_000, 1_000_000), "queries": 200}
+    return QUICK.get(name, {}) if options.quick else {}
 
 
 def _run(name: str, sizes: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import random
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import distributions
@@ -36,7 +37,9 @@ def run(chunks: int = 300, turns: int = 5, seed: int = 7) -> list[Measure]:
         workers = {way: stack.enter_context(worker(way, chunks, seed)) for way in WAYS}
         dtype = workers["auto"]("dtype")
         seconds = [{way: workers[way]("embed") for way in WAYS} for _ in range(turns)]
+    limits = arithmetic_limit(texts, str(dtype))
     return [
+        *limits,
         Measure("mean length of a chunk", float(np.mean(TokenCounter(resolve_model()).count_batch(texts))), "tokens"),
         *(Measure(f"embedding, {way}", chunks / median([turn[way] for turn in seconds]), "chunks/s") for way in WAYS),
         at_least(
@@ -46,6 +49,70 @@ def run(chunks: int = 300, turns: int = 5, seed: int = 7) -> list[Measure]:
         at_least("least cosine to float32", least_cosine(texts[:100]), "", 0.999),
         at_most("a query embedded by a new process", median([cold_query() for _ in range(turns)]), "s", 1.5),
     ]
+
+
+def arithmetic_limit(texts: list[str], dtype: str) -> list[Measure]:
+    """One processor's rate of products, and how much of it embedding comes to; and what int8 would do to vectors."""
+    import torch
+
+    from recant.embedding.batch import BatchEmbedder
+
+    torch.set_num_threads(1)
+    embedder = BatchEmbedder(resolve_model(), dtype=dtype, device="cpu")
+    tokens = [len(ids) for ids in embedder._tokenize(texts)]
+    needed = sum(flop_per_token(length) * length for length in tokens)
+    rate, spent = product_rate(dtype), min(processor_seconds(embedder.embed, texts) for _ in range(2))
+    return [
+        Measure(f"products of matrices on one processor, {dtype}", rate / 1e9, "GFLOP/s"),
+        Measure("products of matrices on one processor, float32", product_rate("float32") / 1e9, "GFLOP/s"),
+        Measure("embedding on one processor", sum(tokens) / spent, "tokens/s"),
+        Measure("its arithmetic limit", sum(tokens) * rate / needed, "tokens/s"),
+        Measure("embedding / arithmetic limit", needed / spent / rate, ""),
+        *int8(texts[:40]),
+    ]
+
+
+def flop_per_token(length: int, layers: int = 6, hidden: int = 384, inner: int = 1536) -> float:
+    """Of all-MiniLM-L6-v2, for a token of a text of `length` tokens; a multiplication and an addition are two."""
+    return 2 * layers * (4 * hidden**2 + 2 * hidden * inner) + 4 * layers * length * hidden
+
+
+def product_rate(dtype: str, rows: int = 2_048, times: int = 20) -> float:
+    """FLOP a second of a linear layer as the model has them, the best of some."""
+    import torch
+
+    layer = torch.nn.Linear(384, 1536).to(getattr(torch, dtype))
+    states = torch.randn(rows, 384).to(getattr(torch, dtype))
+    with torch.inference_mode():
+        layer(states)
+        seconds = min(processor_seconds(lambda: [layer(states) for _ in range(10)]) for _ in range(times))
+    return 10 * 2 * rows * 384 * 1536 / seconds
+
+
+def int8(texts: list[str]) -> list[Measure]:
+    """Dynamic quantisation of every linear layer: how far its vectors are from float32's, and its speed beside that."""
+    import torch
+
+    from recant.embedding.batch import BatchEmbedder
+
+    embedder = BatchEmbedder(resolve_model(), dtype="float32", device="cpu")
+    whole = embedder.embed(texts)
+    usual = processor_seconds(embedder.embed, texts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        embedder._model[0] = torch.ao.quantization.quantize_dynamic(embedder._model[0], {torch.nn.Linear}, torch.qint8)
+    least = float((embedder.embed(texts) * whole).sum(axis=1).min())
+    return [
+        Measure("int8, not used: least cosine to float32", least, ""),
+        Measure("int8, not used: float32 : it", usual / processor_seconds(embedder.embed, texts), "times"),
+    ]
+
+
+def processor_seconds(call: Callable[..., Any], *given: Any) -> float:
+    """Of the whole process."""
+    started = time.process_time()
+    call(*given)
+    return time.process_time() - started
 
 
 def target_for(dtype: str) -> float:

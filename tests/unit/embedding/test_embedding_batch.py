@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from recant.embedding import ModelCard, resolve_model
 from recant.embedding import batch as batch_module
-from recant.embedding.batch import BatchEmbedder, token_batches
+from recant.embedding.batch import TOKENS_PER_BATCH, BatchEmbedder, token_batches
 from recant.embedding.hardware import available_processors, choose_device, parallel_batches, reduced_dtypes
 from recant.embedding.model import UnknownModel, WeightsChanged
 from recant.errors import ConfigurationError
@@ -170,6 +170,20 @@ def test_parallel_batches() -> None:
     """A GPU gets one batch at a time, processors one each."""
     assert parallel_batches("cuda") == 1
     assert 1 <= parallel_batches("cpu") <= available_processors()
+
+
+def test_a_gpu_s_batches_and_formats(batch_float32: BatchEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large batches whatever its number, float16 before bfloat16; a few texts make one batch, for there is one worker."""
+    assert (reduced_dtypes("cuda"), reduced_dtypes("cuda:1"), reduced_dtypes("cpu")) == (
+        ("float16", "bfloat16"),
+        ("float16", "bfloat16"),
+        ("bfloat16",),
+    )
+    monkeypatch.setattr(batch_float32, "device", "cuda:1")
+    assert batch_float32._tokens_per_batch(10**6, parallel_batches("cuda:1")) == TOKENS_PER_BATCH["cuda"] == 32_768
+    assert batch_float32._tokens_per_batch(5_000, 1) == 5_000
+    monkeypatch.setattr(batch_float32, "device", "xpu")
+    assert batch_float32._tokens_per_batch(10**6, 2) == TOKENS_PER_BATCH["cpu"]
 
 
 @given(st.lists(st.integers(0, 600), max_size=200), st.integers(1, 5000))
