@@ -46,7 +46,7 @@ Ask = Callable[[Judged, Vectors], list[int]]
 
 
 def run(
-    functions: int = 700, sections: int = 500, translations: int = 200, queries: int = 100, seed: int = 4
+    functions: int = 600, sections: int = 450, translations: int = 170, queries: int = 75, seed: int = 4
 ) -> list[Measure]:
     """Measures over so many passages of each sort, with at most `queries` queries of each class."""
     judged = judged_collection(seed, functions=functions, sections=sections, translations=translations, queries=queries)
