@@ -27,7 +27,7 @@ def highlights(text: str, wanted: frozenset[Hash], language: str, initials: froz
 
 def initials_of(words: Iterable[str], language: str) -> frozenset[str] | None:
     """With which letters the plain words begin that may have the same terms as these; None where a stem doesn't tell."""
-    return frozenset(without_accents(word)[0] for word in words) if language in KEEPING_INITIALS else None
+    return frozenset(without_accents(word)[:1] for word in words) if language in KEEPING_INITIALS else None
 
 
 def _plain(token: str) -> bool:
