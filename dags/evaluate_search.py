@@ -52,7 +52,7 @@ with DAG(
             description="Where to search. Empty: the installation's default.",
         ),
         "modes": Param(
-            ["semantic"],
+            ["hybrid"],
             type="array",
             items={"type": "string", "enum": ["semantic", "keyword", "hybrid"]},
             minItems=1,

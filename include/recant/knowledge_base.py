@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from recant.storage import Storage
     from recant.upkeep import Upkeep
 
+DEFAULT_MODE = "hybrid"
+
 
 def connect(
     dsn: str | None = None, *, home: Path | str | None = None, settings: Settings | None = None
@@ -291,7 +293,7 @@ class KnowledgeBase:
         query: str,
         *,
         collection: str | None = None,
-        mode: str = "semantic",
+        mode: str = DEFAULT_MODE,
         limit: int = 10,
         as_of: Moment | None = None,
         session: str | None = None,
@@ -303,7 +305,7 @@ class KnowledgeBase:
     ) -> SearchResult:
         """The best chunks among those that are seen: now, in a session, or as of a position, tag or time.
 
-        `mode` is `semantic` (nearest in meaning), `keyword` (by the words, "phrases" and -exclusions of the query) or
+        `mode` is `semantic` (nearest in meaning), `keyword` (by the words, "phrases" and -exclusions of the query) or, by default,
         `hybrid` (both, made one ranking by `fusion`; None: as set for the collection). `refine`: duplicates folded,
         re-ranking, diversity, and what stands around hits.
 
@@ -331,7 +333,7 @@ class KnowledgeBase:
         """The same for one query after another, over one connection; `options` as for search."""
         from recant.search import require_mode
 
-        require_mode(options.get("mode", "semantic"))
+        require_mode(options.setdefault("mode", DEFAULT_MODE))
         collection = self._named(options.pop("collection", None))
         options["as_of"] = self._as_of(options.get("as_of"))
         options.setdefault("agent", self.settings.agent)

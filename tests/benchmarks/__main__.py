@@ -69,6 +69,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "keyword": {"chunks": 5_000, "queries": 50},
     "relevance": {"functions": 100, "queries": 20},
     "audit": {"chunks": 4_000},
+    "relevance": {"functions": 60, "sections": 40, "translations": 30, "queries": 10},
 }
 
 

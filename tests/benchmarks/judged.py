@@ -48,6 +48,16 @@ class Passage:
     headers: tuple[str, ...]
     text: str
 
+    @property
+    def embedded(self) -> str:
+        """What its vector is of, as chunks are embedded."""
+        return f"{' > '.join(self.headers)}\n{self.text}" if self.headers else self.text
+
+    @property
+    def whole(self) -> str:
+        """Title, headings and text in one."""
+        return "\n".join((self.title, *self.headers, self.text))
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -64,12 +74,20 @@ class Collection:
 
     passages: list[Passage] = field(default_factory=list)
     queries: list[Judged] = field(default_factory=list)
+    _numbers: dict[str, int] = field(default_factory=dict)
 
-    def add(self, passage: Passage, queries: Iterable[tuple[str, str]]) -> None:
-        """A passage with the queries, each its kind and its text, that it alone answers."""
-        number = len(self.passages)
-        self.passages.append(passage)
-        self.queries += [Judged(kind, text, frozenset((number,))) for kind, text in queries]
+    def add(self, passage: Passage, queries: Iterable[tuple[str, str]]) -> int:
+        """A passage with the queries, each its kind and its text, that it alone answers; its number. Equal ones are one."""
+        number = self._numbers.setdefault(passage.embedded, len(self.passages))
+        if number == len(self.passages):
+            self.passages.append(passage)
+        self.queries += [Judged(kind, unsigned(text), frozenset((number,))) for kind, text in queries]
+        return number
+
+
+def unsigned(text: str) -> str:
+    """Without quotation marks and minus signs before words, which a search would take as said of what is to be found."""
+    return re.sub(r'"|(?<!\S)-+(?=\S)', "", text)
 
 
 def judged_collection(seed: int, *, functions: int, sections: int, translations: int, queries: int) -> Collection:
@@ -78,8 +96,8 @@ def judged_collection(seed: int, *, functions: int, sections: int, translations:
     found = Collection()
     names: dict[str, set[int]] = {}
     for function in _sample(list(_functions()), functions, random):
-        names.setdefault(function.name, set()).add(len(found.passages))
-        found.add(function.passage, function.queries(random))
+        number = found.add(function.passage, function.queries(random))
+        names.setdefault(function.name, set()).add(number)
     found.queries += [
         Judged("identifier", _spelled(name, random), frozenset(of)) for name, of in names.items() if "_" in name
     ]

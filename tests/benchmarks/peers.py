@@ -69,6 +69,30 @@ class Lance:
         return [row["id"] for row in found.to_list()]
 
 
+class LanceHybrid:
+    """LanceDB's hybrid search: its full-text index, stemmed and without stop words, its vectors, and its RRF reranker."""
+
+    def __init__(self, folder: Path) -> None:
+        import lancedb
+        from lancedb.rerankers import RRFReranker  # type: ignore[import-not-found,unused-ignore]
+
+        self.database = lancedb.connect(str(folder))
+        self.reranker = RRFReranker()
+        self.table: Any = None
+
+    def write(self, texts: list[str], vectors: Vectors) -> None:
+        """Rows numbered from 0, and the index over their texts."""
+        rows = [{"id": n, "text": t, "vector": v} for n, (t, v) in enumerate(zip(texts, vectors, strict=True))]
+        self.table = self.database.create_table("texts", rows)
+        self.table.create_fts_index("text", language="English", stem=True, remove_stop_words=True)
+
+    def best(self, text: str, vector: Vectors, count: int) -> list[int]:
+        """Ids of the rows found, best first."""
+        search = self.table.search(query_type="hybrid", fts_columns="text").vector(vector).text(text)
+        found = search.distance_type("cosine").rerank(self.reranker).limit(count)
+        return [row["id"] for row in found.to_list()]
+
+
 class Chroma:
     """Chroma, embedded and persistent, telemetry off, with its own settings of HNSW."""
 

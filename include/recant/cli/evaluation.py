@@ -33,7 +33,7 @@ def evaluate(
     qrels: Annotated[Path | None, typer.Option(metavar="FILE", help="The judgements of TREC topics.")] = None,
     split: Annotated[str, typer.Option(metavar="NAME", help="Which of a BEIR folder's qrels.")] = "test",
     collection: CollectionFlag = None,
-    mode: Annotated[list[Mode] | None, typer.Option(help="Again for further modes. Default: semantic.")] = None,
+    mode: Annotated[list[Mode] | None, typer.Option(help="Again for further modes. Default: hybrid.")] = None,
     as_of: Annotated[str | None, typer.Option(metavar=METAVAR, help="What was seen then. Default: now.")] = None,
     compare: Annotated[
         str | None, typer.Option(metavar=METAVAR, help="Before and after: as of then against --as-of, or now.")
@@ -67,7 +67,7 @@ def evaluate(
             "collection": collection, "k": k, "filters": both(*(where or [])), "fusion": ranking.weighed(),
             "refine": ranking.refinement(),
         }  # fmt: skip
-        modes = [one.value for one in mode or [Mode.semantic]]
+        modes = [one.value for one in mode or [Mode.hybrid]]
         if compare is not None:
             found = [kb.evaluation.compare(judged, compare, as_of, mode=one, **asked) for one in modes]
             reached = [comparison.after.measures["ndcg"] for comparison in found]

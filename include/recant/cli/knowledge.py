@@ -104,7 +104,7 @@ def search(
         typer.Option("--batch", metavar="FILE|-", help="One query a line in, one JSON document a line out."),
     ] = None,
     collection: CollectionFlag = None,
-    mode: Annotated[Mode, typer.Option(help="By meaning, by words, or both.")] = Mode.semantic,
+    mode: Annotated[Mode, typer.Option(help="By meaning, by words, or both.")] = Mode.hybrid,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many hits.")] = 10,
     as_of: Annotated[
         str | None, typer.Option(metavar=METAVAR, help="Search what was seen then: at a position, a tag, or a time.")

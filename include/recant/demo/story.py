@@ -303,7 +303,7 @@ def _ingest(story: Story, dag_id: str, conf: dict[str, Any]) -> tuple[str, Opera
 
 def _answers(story: Story) -> list[dict[str, Any]]:
     with story.kb() as kb:
-        return [kb.search(question, limit=HITS).to_dict() for question in QUESTIONS]
+        return [kb.search(question, mode="semantic", limit=HITS).to_dict() for question in QUESTIONS]
 
 
 def _digest(answer: dict[str, Any]) -> str:

@@ -35,7 +35,7 @@ class Evaluations:
     collection: str
 
     def run(
-        self, queries: JudgedQueries, *, collection: str | None = None, mode: str = "semantic", as_of: Moment | None = None,
+        self, queries: JudgedQueries, *, collection: str | None = None, mode: str = "hybrid", as_of: Moment | None = None,
         k: int = 10, filters: Any = None, keep: bool = False, **options: Any,
     ) -> EvaluationReport:  # fmt: skip
         """Searches every query as of a position (None: now), and measures. `keep` puts it into the history, now only.

@@ -41,7 +41,7 @@ class KnowledgeBaseEvaluateOperator(KnowledgeBaseOperator):
         queries: str | None = None,
         qrels: str | None = None,
         collection: str | None = None,
-        modes: Sequence[str] = ("semantic",),
+        modes: Sequence[str] = ("hybrid",),
         k: int = 10,
         **kwargs: Any,
     ) -> None:

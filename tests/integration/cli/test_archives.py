@@ -117,7 +117,7 @@ def test_query_needs_no_database(
     shelf = Shelf(library.database, "library", ReadModel())
     shelf.publish({"cats.md": "Cats sleep most of the day and hunt mice.", "ships.md": "A ship crosses the ocean."})
     assert recant("archive", "create", tmp_path / "a.h5", *HERE).code == 0
-    before = recant("search", "animals that sleep", *HERE, "--json").document["hits"]
+    before = recant("search", "animals that sleep", *HERE, "--mode", "semantic", "--json").document["hits"]
     monkeypatch.setenv("RECANT_DSN", "postgresql://nobody@127.0.0.1:1/none")
     asked = ("archive", "query", tmp_path / "a.h5")
     found = recant(*asked, "animals that sleep", "--json").document["hits"]

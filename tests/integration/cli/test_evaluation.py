@@ -31,7 +31,7 @@ def test_evaluate(recant: Run, queries: Path) -> None:
     """Measures as JSON and as a table; kept, and listed; 1 below a bound, after saying so."""
     found = recant("evaluate", queries, "--keep", "--json")
     (report,) = found.document["evaluations"]
-    assert (found.code, report["measures"]["ndcg"], report["mode"], report["queries"]) == (0, 1.0, "semantic", 2)
+    assert (found.code, report["measures"]["ndcg"], report["mode"], report["queries"]) == (0, 1.0, "hybrid", 2)
     assert [one["id"] for one in report["per_query"]] == ["1", "2"]
     shown = recant("evaluate", queries, "-k", 5)
     assert "nDCG@5" in shown.out

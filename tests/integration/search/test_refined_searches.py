@@ -91,6 +91,12 @@ def test_diverse_hits_are_another_order_of_the_same_candidates(orchard: KeywordL
     assert [hit.chunk_id for hit in two] == [hit.chunk_id for hit in diverse[:2]]
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_signs_that_are_no_word_do_no_harm(orchard: KeywordLibrary, mode: str) -> None:
+    """An underscore is a word's part, and none by itself."""
+    assert orchard.find("fig __ tree _", mode).hits
+
+
 def test_nothing_found_is_refined_to_nothing(orchard: KeywordLibrary) -> None:
     """In keyword mode, where that can be."""
     everything = Refinement(diversity=0.5, fold=True, boilerplate_from=5, context=2, section="own")
