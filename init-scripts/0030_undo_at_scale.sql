@@ -177,4 +177,133 @@ $$;
 REVOKE ALL ON FUNCTION flipped_by(bigint[], boolean[]), dependents_of(bigint[], integer), hop_is_seen(dependency) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION flipped_by(bigint[], boolean[]), dependents_of(bigint[], integer) TO recant_reader;
 
+-- What withdrawing operations, and single records of others, makes unwanted, as before; of what goes, only what was asked
+-- for (`p_selected`): what was built on it goes with a cascade, and may be wanted again once it is built on something else.
+DROP FUNCTION block_withdrawn(bigint);
+DROP FUNCTION unwanted_content(bigint[], bigint[], bigint[]);
+CREATE FUNCTION unwanted_content(p_operations bigint[], p_record_operations bigint[], p_records bigint[], p_selected bigint[])
+RETURNS TABLE (collection_id integer, source_hash bytea, source text, gone boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
+  WITH away AS MATERIALIZED (
+    SELECT v.version_id, v.record_id, v.operation_id FROM version v WHERE v.operation_id = ANY (p_operations)
+    UNION
+    SELECT v.version_id, v.record_id, v.operation_id FROM unnest(p_record_operations, p_records) AS p (operation_id, record_id)
+    JOIN version v USING (operation_id, record_id)
+  ), other AS MATERIALIZED (
+    SELECT v.version_id, v.record_id FROM version v WHERE v.record_id IN (SELECT record_id FROM away)
+    EXCEPT SELECT version_id, record_id FROM away
+  )
+  SELECT r.collection_id, d.source_hash, r.key, r.id NOT IN (SELECT s.record_id FROM other JOIN seen_version s USING (version_id))
+  FROM away a JOIN document_version d ON d.version_id = a.version_id JOIN record r ON r.id = a.record_id
+  WHERE (a.operation_id IN (SELECT unnest(p_selected))) IS TRUE
+$$;
+
+-- Blocks what a rollback was asked to withdraw, in the rollback's transaction and with its agent and reason. Gives the number
+-- of blocks.
+CREATE FUNCTION block_withdrawn(p_control bigint, p_selected bigint[]) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
+DECLARE
+  rollback record;
+  added bigint;
+BEGIN
+  SELECT id, agent, coalesce(nullif(message, ''), 'withdrawn by rollback ' || id) AS reason INTO rollback
+  FROM operation WHERE id = p_control AND kind = 'rollback';
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'operation % is no rollback: it blocks nothing', p_control USING ERRCODE = 'RC007';
+  END IF;
+  WITH unwanted AS MATERIALIZED (
+    SELECT u.* FROM
+      (SELECT array_agg(operation_id) AS ids FROM verdict WHERE control_id = p_control AND NOT shows) o,
+      (SELECT array_agg(operation_id) AS operations, array_agg(record_id) AS ids FROM record_verdict WHERE control_id = p_control AND NOT shows) r,
+      unwanted_content(o.ids, r.operations, r.ids, p_selected) u
+  ), blocks AS (
+    SELECT u.collection_id, u.source_hash, NULL AS source, min(u.source) AS seen_as FROM unwanted u GROUP BY 1, 2
+    UNION ALL
+    SELECT DISTINCT u.collection_id, NULL::bytea, u.source, NULL FROM unwanted u WHERE u.gone
+  )
+  INSERT INTO block (collection_id, source_hash, source, seen_as, reason, control_id, agent)
+  SELECT b.collection_id, b.source_hash, b.source, b.seen_as, rollback.reason, rollback.id, rollback.agent
+  FROM blocks b ORDER BY coalesce(b.source, b.seen_as), b.source_hash;
+  GET DIAGNOSTICS added = ROW_COUNT;
+  RETURN added;
+END $$;
+
+-- An erasure takes the words of recorded searches that showed the document: they may quote it. Who was shown it, and when,
+-- stays. Gives how many it took.
+CREATE FUNCTION forget_queries(p_record bigint) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
+DECLARE
+  forgotten bigint;
+BEGIN
+  UPDATE session_search SET query = NULL WHERE query IS NOT NULL AND id IN (
+    SELECT r.search_id FROM version v JOIN session_read r ON r.operation_id = v.operation_id AND r.record_id = v.record_id
+    WHERE v.record_id = p_record);
+  GET DIAGNOSTICS forgotten = ROW_COUNT;
+  RETURN forgotten;
+END $$;
+COMMENT ON COLUMN session_search.query IS 'Its first 500 characters; null for a search by a bare vector, and where what it showed was erased.';
+
+CREATE TABLE session_change (
+  id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  session    text NOT NULL REFERENCES session,
+  agent      text NOT NULL CHECK (length(agent) BETWEEN 1 AND 200),
+  message    text NOT NULL,
+  changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  before     jsonb NOT NULL,
+  after      jsonb NOT NULL
+);
+COMMENT ON TABLE session_change IS 'Who gave an open session other limits, when and why: max_records, max_operations and expires_at, before and after.';
+CREATE INDEX session_change_session ON session_change (session, id);
+
+-- Other limits for an open session, from the next write on. `p_limits` has those that change: max_records, max_operations,
+-- expires_in_seconds; null: none. Gives whether anything changed; then it is noted who did it.
+CREATE FUNCTION limit_session(p_name text, p_agent text, p_limits jsonb, p_message text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = recant, public, pg_temp AS $$
+DECLARE
+  s session;
+  old jsonb;
+  new jsonb;
+BEGIN
+  SELECT * INTO s FROM session WHERE name = p_name FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'session "%" was never opened: it has no limits', p_name
+      USING ERRCODE = 'RC006', HINT = 'Open it: what is open in it counts towards its limits then.';
+  END IF;
+  IF s.closed_at IS NOT NULL THEN
+    RAISE EXCEPTION 'session "%" was %', s.name, s.outcome USING ERRCODE = 'RC002', HINT = 'Open it again, with the limits that it is to have.',
+      DETAIL = jsonb_build_object('session', s.name, 'outcome', s.outcome)::text;
+  END IF;
+  old := jsonb_build_object('max_records', s.max_records, 'max_operations', s.max_operations, 'expires_at', s.expires_at);
+  IF p_limits ? 'max_records' THEN
+    s.max_records := p_limits ->> 'max_records';
+  END IF;
+  IF p_limits ? 'max_operations' THEN
+    s.max_operations := p_limits ->> 'max_operations';
+  END IF;
+  IF p_limits ? 'expires_in_seconds' THEN
+    s.expires_at := clock_timestamp() + make_interval(secs => (p_limits ->> 'expires_in_seconds')::double precision);
+  END IF;
+  new := jsonb_build_object('max_records', s.max_records, 'max_operations', s.max_operations, 'expires_at', s.expires_at);
+  IF new = old THEN
+    RETURN false;
+  END IF;
+  UPDATE session SET max_records = s.max_records, max_operations = s.max_operations, expires_at = s.expires_at WHERE name = p_name;
+  INSERT INTO session_change (session, agent, message, before, after) VALUES (p_name, p_agent, coalesce(p_message, ''), old, new);
+  RETURN true;
+END $$;
+
+CREATE OR REPLACE FUNCTION raise_limit(p_session text, p_limit text, p_message text, p_details jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = recant, public, pg_temp AS $$
+BEGIN
+  RAISE EXCEPTION 'session "%" %', p_session, p_message
+    USING ERRCODE = 'RC010', HINT = 'Nothing of it is lost: merge or discard the session, or give it another limit (`recant session limit`).',
+      DETAIL = (jsonb_build_object('session', p_session, 'limit', p_limit) || p_details)::text;
+END $$;
+
+REVOKE ALL ON FUNCTION unwanted_content(bigint[], bigint[], bigint[], bigint[]), block_withdrawn(bigint, bigint[]), forget_queries(bigint),
+  limit_session(text, text, jsonb, text) FROM PUBLIC;
+GRANT SELECT ON session_change TO recant_reader;
+GRANT EXECUTE ON FUNCTION unwanted_content(bigint[], bigint[], bigint[], bigint[]) TO recant_reader;
+GRANT EXECUTE ON FUNCTION block_withdrawn(bigint, bigint[]), forget_queries(bigint), limit_session(text, text, jsonb, text) TO recant_coordinator;
+
 RESET ROLE;

@@ -133,6 +133,7 @@ def test_in_an_exploring_session_a_run_is_held(ingest, kb):
     report = run.xcom("publish")
     assert (report["position"], report["held"], report["documents"]) == (None, True, 3)
     assert visible_sources(kb) == set()
+    assert run.announced() == []
     assert len({hit.source for hit in kb.search("coffee", session="trial", limit=50).hits}) == 3
     assert [operation for operation, _ in kb.sessions.merge("trial").published] == [report["operation_id"]]
     assert visible_sources(kb) == {"espresso.md", "swallows.md", "temperature.py"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from recant.json_types import JSON
@@ -69,6 +71,17 @@ class Artifact:
     removed_by: str | None
     state: State
 
+    def damage(self) -> tuple[list[str], list[str]]:
+        """Of its files, those whose bytes aren't what was recorded, and those that aren't on this machine. Reads them whole."""
+        changed, absent = [], []
+        for recorded in self.files or (ArtifactFile("", self.sha256, self.size_bytes),):
+            path = Path(self.path, recorded.path) if recorded.path else Path(self.path)
+            if not path.is_file():
+                absent.append(str(path))
+            elif path.stat().st_size != recorded.size_bytes or _sha256(path) != recorded.sha256:
+                changed.append(str(path))
+        return changed, absent
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         times = {name: _text(getattr(self, name)) for name in ("created_at", "removed_at")}
@@ -80,6 +93,11 @@ def artifact_of(row: Mapping[str, Any]) -> Artifact:
     known = {name: value for name, value in row.items() if name not in ("id", "sha256", "files")}
     files = tuple(ArtifactFile(**file) for file in row["files"])
     return Artifact(artifact_id=row["id"], sha256=bytes(row["sha256"]).hex(), files=files, **known)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from recant.blocks.block import Block, stored_block
 from recant.errors import UsageError
-from recant.store import Connection, Database, load
+from recant.store import Connection, Database, load, numbers_text
 
 _SQL = load(__package__, "blocks.sql")
 _RECORD = re.compile(r"#\d+\Z")
@@ -101,16 +101,22 @@ class Blocks:
 
 
 def would_block(
-    connection: Connection, operations: Sequence[int], records: Sequence[tuple[int, int]] = ()
+    connection: Connection,
+    operations: Sequence[int],
+    records: Sequence[tuple[int, int]] = (),
+    *,
+    selected: Sequence[int],
 ) -> dict[str, Any]:
     """What withdrawing these operations, and these records (operation, record) of others, with a block would block.
 
-    Numbers of contents and of sources, and the first sources.
+    Only what the `selected` ones of them wrote: what was built on it goes with a cascade, and isn't blocked. Numbers of
+    contents and of sources, and the first sources.
     """
     given = {
-        "operations": list(operations),
-        "record_operations": [operation for operation, _ in records],
-        "records": [record for _, record in records],
+        "operations": numbers_text(operations),
+        "record_operations": numbers_text(operation for operation, _ in records),
+        "records": numbers_text(record for _, record in records),
+        "selected": numbers_text(selected),
         "limit": PREVIEWED_SOURCES,
     }
     row = connection.execute(_SQL["would_block"], given).fetchone()
@@ -118,10 +124,10 @@ def would_block(
     return dict(row)
 
 
-def block_withdrawn(connection: Connection, control_id: int) -> None:
-    """Blocks what the rollback has withdrawn, in its transaction: every version's content, and the sources that nothing
-    is seen of any more. In effect while the rollback is."""
-    connection.execute(_SQL["block_withdrawn"], {"control_id": control_id})
+def block_withdrawn(connection: Connection, control_id: int, selected: Sequence[int]) -> None:
+    """Blocks what the rollback has withdrawn of the selected operations, in its transaction: every version's content, and
+    the sources that nothing is seen of any more. In effect while the rollback is."""
+    connection.execute(_SQL["block_withdrawn"], {"control_id": control_id, "selected": numbers_text(selected)})
 
 
 def _find(

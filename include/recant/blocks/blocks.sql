@@ -34,11 +34,12 @@ JOIN LATERAL (
 LEFT JOIN collection c ON c.id = b.collection_id
 
 -- name: would_block
-WITH unwanted AS MATERIALIZED (SELECT * FROM unwanted_content(%(operations)s::bigint[], %(record_operations)s::bigint[], %(records)s::bigint[])),
+WITH unwanted AS MATERIALIZED (SELECT * FROM unwanted_content(
+       %(operations)s::bigint[], %(record_operations)s::bigint[], %(records)s::bigint[], %(selected)s::bigint[])),
      gone AS (SELECT DISTINCT collection_id, source FROM unwanted WHERE gone)
 SELECT (SELECT count(*) FROM (SELECT DISTINCT collection_id, source_hash FROM unwanted) x) AS contents,
        (SELECT count(*) FROM gone) AS sources,
        ARRAY(SELECT source FROM gone ORDER BY source LIMIT %(limit)s) AS first_sources
 
 -- name: block_withdrawn
-SELECT block_withdrawn(%(control_id)s)
+SELECT block_withdrawn(%(control_id)s, %(selected)s::bigint[])

@@ -1,11 +1,12 @@
-"""`session open|list|show|merge|discard`: work that only its session sees, until all of it is published, or none."""
+"""`session open|limit|list|show|merge|discard`: work that only its session sees, until all of it is published, or none."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +21,21 @@ if TYPE_CHECKING:
     from recant.sessions import Session, SessionDetail, SessionReport
 
 app = typer.Typer(help="Work that only its session sees, until it is merged or discarded.")
+
+
+class Liftable(StrEnum):
+    """A limit that a session may have."""
+
+    RECORDS = "records"
+    OPERATIONS = "operations"
+    TIME = "time"
+
+    @property
+    def limit(self) -> str:
+        """Its name in Python."""
+        return "expires_in" if self is Liftable.TIME else f"max_{self.value}"
+
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The session.")]
 
 
@@ -64,6 +80,43 @@ def open_(
     else:
         limits = ", ".join(_limits(opened)) or "no limits"
         output.print(f'Session "{opened.name}" is open ({opened.mode}): {limits}.')
+
+
+@app.command("limit")
+def limit(
+    name: Name,
+    agent: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who changes it. Default: RECANT_AGENT, or the login name.")
+    ] = None,
+    max_records: Annotated[
+        int | None, typer.Option(metavar="N", help="It may write or remove so many records.", show_default=False)
+    ] = None,
+    max_operations: Annotated[
+        int | None, typer.Option(metavar="N", help="It may write so many operations.", show_default=False)
+    ] = None,
+    expires_in: Annotated[
+        timedelta | None,
+        typer.Option(parser=duration, metavar="DURATION", help="It may write for so long from now on, as 2h or 7d."),
+    ] = None,
+    lift: Annotated[
+        list[Liftable] | None, typer.Option("--no-limit", help="It has no such limit any more.", show_default=False)
+    ] = None,
+    message: Annotated[str, typer.Option("--message", "-m", metavar="TEXT", help="Why.", show_default=False)] = "",
+    json: JsonFlag = False,
+) -> None:
+    """Give an open session other limits, from its next write on. Who did it stays with the session."""
+    import recant
+
+    output = Output(json)
+    asked = {"max_records": max_records, "max_operations": max_operations, "expires_in": expires_in}
+    limits: dict[str, int | timedelta | None] = {key: value for key, value in asked.items() if value is not None}
+    limits |= {kind.limit: None for kind in lift or ()}
+    with recant.connect(settings=settings()) as kb:
+        changed = kb.sessions.limit(name, agent=agent or kb.settings.agent, message=message, **limits)
+    if json:
+        output.document(changed.to_dict())
+    else:
+        output.print(f'Session "{changed.name}" has now: {", ".join(_limits(changed)) or "no limits"}.')
 
 
 @app.command("list")
@@ -171,9 +224,17 @@ def _show(output: Output, found: SessionDetail) -> None:
     if found.history:
         columns = ["op#", "position#", "state", "kind", "agent", "when", "lease until", "what"]
         output.table(columns, [_operation(operation) for operation in found.history], title="operations")
+    if found.changes:
+        changes = [[c["agent"], local_time(c["changed_at"]), _changed(c), c["message"]] for c in found.changes]
+        output.table(["by", "when", "limit", "why"], changes, title="limits changed")
     if found.obstacles:
         obstacles = [[o.operation_id, o.obstacle.replace("_", " "), o.message] for o in found.obstacles]
         output.table(["op#", "", "what stands in the way of a merge"], obstacles)
+
+
+def _changed(change: Mapping[str, Any]) -> str:
+    before, after = change["before"], change["after"]
+    return ", ".join(f"{name} {before[name]} → {after[name]}" for name in after if after[name] != before[name])
 
 
 def _row(session: Session) -> list[object]:

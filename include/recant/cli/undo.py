@@ -93,7 +93,11 @@ def rollback(
         str | None, typer.Option(metavar="ID", help="Apply the plan that --dry-run showed, instead of selecting anew.")
     ] = None,
     block: Annotated[
-        bool, typer.Option("--block", help="Remember that what is withdrawn isn't wanted: no ingest brings it back.")
+        bool,
+        typer.Option(
+            "--block",
+            help="Remember that what is selected isn't wanted: no ingest brings it back. Not what was built on it.",
+        ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Store and show the plan, and stop.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,

@@ -92,9 +92,9 @@ class Rollback:
         """Works out and stores what taking the selected operations back would do.
 
         Possible dependents (their session was shown what is selected, then wrote) are named; with `include_possible` they
-        count as definite ones do. `possible_hops`, 1 to 10, is how many reads may lead to one. With `block`, what is
-        withdrawn is not wanted again either: see `recant.blocks`. Raises HasDependents under `refuse`, with the whole
-        report; EmptySelector, UnknownOperation, UsageError.
+        count as definite ones do. `possible_hops`, 1 to 10, is how many reads may lead to one. With `block`, what the
+        selected ones wrote is not wanted again either, what was built on them aside: see `recant.blocks`. Raises
+        HasDependents under `refuse`, with the whole report; EmptySelector, UnknownOperation, UsageError.
         """
         selector.require_condition()
         reads = Reads(include_possible, possible_hops)
@@ -139,7 +139,7 @@ class Rollback:
             row = connection.execute(_SQL["apply_verdicts"], self._verdicts(plan, attribution)).fetchone()
             assert row is not None, "apply_verdicts answers with one row"
             if plan.block:
-                block_withdrawn(connection, row["control_id"])
+                block_withdrawn(connection, row["control_id"], plan.selected)
             self.plans.close(connection, plan.plan_id, row["control_id"])
         refresh_projections(self.database)
         if plan.revival.sources:
@@ -230,7 +230,8 @@ class Rollback:
             plan = work_out(connection, kind, selector, policy, agent, reads, payloads=self.payloads)
             if block:
                 records = [record.target for record in plan.withdraw_records]
-                plan = replace(plan, block=would_block(connection, plan.withdraw, records))
+                wanted = would_block(connection, plan.withdraw, records, selected=plan.selected)
+                plan = replace(plan, block=wanted)
             return self.plans.store(connection, plan)
 
     def _bring_back(self, plan_id: str) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from recant.artifacts import Artifacts
 from recant.rollback.certificate import replayed_digest, state_digest, visible_at
 from recant.store import Connection, Database, load
 
 _SQL = load(__package__, "rollback.sql")
+NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class VerifyReport:
 def verify_log(database: Database) -> VerifyReport:
     """Replays the log and compares it with what is visible; checks the hash chain, digests, order and parts.
 
-    One snapshot, read-only; about a second for a million versions and each hundred thousand operations.
+    One snapshot, read-only; about a second for a million versions and each hundred thousand operations. Then the files of
+    archives and exports are held against their checksums: a changed one fails, one that isn't on this machine is named.
     """
     with database.snapshot(on_primary=True) as connection:
         summary = connection.execute(_SQL["check_positions"]).fetchone()
@@ -74,6 +77,7 @@ def verify_log(database: Database) -> VerifyReport:
             ),
             _orphans(connection),
         ]
+    checks.append(_files(database))
     return VerifyReport(all(c.ok for c in checks), position, checks, digest, records)
 
 
@@ -101,6 +105,19 @@ def _verdicts(connection: Connection, position: int) -> Check:
         if wrong
         else f"{cached['seen']} operations are seen, as verdicts say",
     )
+
+
+def _files(database: Database) -> Check:
+    changed: list[str] = []
+    absent: list[str] = []
+    for artifact in Artifacts(database).find():
+        other, missing = artifact.damage()
+        changed += other
+        absent += missing
+    told = f"not what was recorded: {', '.join(changed[:NAMED])}" if changed else "every file is as it was recorded"
+    if absent:
+        told += f"; not on this machine: {', '.join(absent[:NAMED])}"
+    return Check("artifacts", not changed, told)
 
 
 def _orphans(connection: Connection) -> Check:

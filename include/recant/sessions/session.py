@@ -80,13 +80,16 @@ class SessionDetail:
     """All unfinished batches and write conflicts, and the first withdrawn input. Empty: a merge would go through."""
     history: tuple[Operation, ...]
     """Its operations, open and over, newest first; at most as many as were asked for."""
+    changes: tuple[dict[str, Any], ...] = ()
+    """Who gave it other limits, oldest first: agent, message, changed_at, before and after."""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: the session's fields, would_publish, obstacles, history."""
+        """JSON-ready: the session's fields, would_publish, obstacles, history, changes."""
         return self.session.to_dict() | {
             "would_publish": list(self.would_publish),
             "obstacles": [obstacle.to_dict() for obstacle in self.obstacles],
             "history": [operation.to_dict() for operation in self.history],
+            "changes": list(self.changes),
         }
 
 

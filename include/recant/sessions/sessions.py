@@ -10,7 +10,7 @@ from recant.corpus import Embeddings
 from recant.errors import Refused, UnknownSession, UsageError
 from recant.oplog import OperationLog, Selector, refresh_projections
 from recant.sessions.session import Obstacle, Session, SessionDetail, SessionReport
-from recant.store import Connection, Database, Row, load
+from recant.store import Connection, Database, Row, json_parameter, load
 
 LARGEST_LIMIT = 10**12
 LONGEST = timedelta(days=3650)
@@ -55,6 +55,23 @@ class Sessions:
             connection.execute(_SQL["open_session"], given)
             return _sessions(connection, name=name)[0]
 
+    def limit(self, name: str, *, agent: str, message: str = "", **limits: int | timedelta | None) -> Session:
+        """Gives an open session other limits, from its next write on: `max_records`, `max_operations`, `expires_in`; None: no
+        limit. Those that aren't named stay. It is noted who did it, and why: `SessionDetail.changes`.
+
+        Raises UsageError, UnknownSession; Refused for one that was never opened, OperationClosed for one that is over.
+        """
+        given = {
+            "name": name,
+            "agent": _checked_length("agent", agent),
+            "limits": json_parameter(_checked_limits(limits)),
+            "message": message,
+        }
+        with self.database.transaction() as connection:
+            self._known(connection, name)
+            connection.execute(_SQL["limit_session"], given)
+            return _sessions(connection, name=name)[0]
+
     def list(self, *, closed: bool = False, limit: int = 50) -> list[Session]:
         """Sessions that are open, or hold something open; with `closed` also those that are over. The latest first."""
         with self.database.snapshot() as connection:
@@ -69,8 +86,9 @@ class Sessions:
             session = self._known(connection, name)
             waiting = [row["id"] for row in connection.execute(_SQL["open_operations"], {"name": name})]
             obstacles = [Obstacle(**row) for row in connection.execute(_SQL["merge_obstacles"], {"name": name})]
+            changes = connection.execute(_SQL["changes_of"], {"name": name}).fetchall()
         history = OperationLog(self.database).find(Selector(sessions=(name,)), limit=limit)
-        return SessionDetail(session, tuple(waiting), tuple(obstacles), tuple(history))
+        return SessionDetail(session, tuple(waiting), tuple(obstacles), tuple(history), tuple(changes))
 
     def merge(self, name: str) -> SessionReport:
         """Publishes the session's open operations in the order they were opened, all or none, and closes the session.
@@ -167,15 +185,29 @@ def _checked_length(what: str, text: str) -> str:
     return text
 
 
-def _checked_limit(what: str, limit: int | None) -> int | None:
-    if limit is not None and (isinstance(limit, bool) or not 1 <= limit <= LARGEST_LIMIT):
+def _checked_limit(what: str, limit: int | timedelta | None) -> int | None:
+    if limit is None:
+        return None
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= LARGEST_LIMIT:
         raise UsageError(f"{what} must be from 1 to {LARGEST_LIMIT:,}, not {limit}; leave it out for no limit")
     return limit
 
 
-def _checked_duration(expires_in: timedelta | None) -> float | None:
+def _checked_limits(limits: Mapping[str, int | timedelta | None]) -> dict[str, float | None]:
+    if not limits or limits.keys() - {"max_records", "max_operations", "expires_in"}:
+        raise UsageError("Say which limit is to be another: max_records, max_operations, expires_in.")
+    checked: dict[str, float | None] = {}
+    for name, limit in limits.items():
+        if name == "expires_in":
+            checked["expires_in_seconds"] = _checked_duration(limit)
+        else:
+            checked[name] = _checked_limit(name, limit)
+    return checked
+
+
+def _checked_duration(expires_in: int | timedelta | None) -> float | None:
     if expires_in is None:
         return None
-    if not timedelta(0) < expires_in <= LONGEST:
+    if not isinstance(expires_in, timedelta) or not timedelta(0) < expires_in <= LONGEST:
         raise UsageError(f"expires_in must be longer than nothing and at most {LONGEST.days:,} days, not {expires_in}")
     return expires_in.total_seconds()

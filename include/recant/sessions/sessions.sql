@@ -3,6 +3,12 @@
 -- name: open_session
 SELECT open_session(%(name)s, %(agent)s, %(mode)s, %(max_records)s, %(max_operations)s, %(expires_in_seconds)s, %(message)s)
 
+-- name: limit_session
+SELECT limit_session(%(name)s, %(agent)s, %(limits)s, %(message)s) AS changed
+
+-- name: changes_of
+SELECT agent, message, to_json(changed_at) #>> '{}' AS changed_at, before, after FROM session_change WHERE session = %(name)s ORDER BY id
+
 -- name: merge_session
 SELECT operation_id, "position" FROM merge_session(%(name)s) ORDER BY "position"
 

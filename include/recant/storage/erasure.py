@@ -17,7 +17,8 @@ _SQL = load(__package__, "storage.sql")
 
 STAYS = (
     "the log's entries, with the document's source, the times of its versions and sha256 hashes of their content",
-    "recorded searches, with the queries that found it",
+    "recorded searches: who was shown it and when, without the words of the query",
+    "the words of such queries in rollback plans stored before",
     "the write-ahead log, until it is recycled, and every backup",
     "the bytes in the data files, until VACUUM gives them back",
 )
@@ -41,6 +42,8 @@ class Erasure:
     embeddings: int = 0
     shared_embeddings: int = 0
     """Left, because another document has the same text."""
+    queries: int = 0
+    """Recorded searches that showed the document, whose words are gone: they may quote it."""
     stays: tuple[str, ...] = STAYS
     files: tuple[dict[str, Any], ...] = ()
     """Archives and exports that hold the document still: artifact_id, kind, path. To be written again, or removed."""
@@ -63,6 +66,7 @@ def erase_document(
     document = find_document(connection, collection, source)
     given = _given(settings, collection, source, document["record_id"], attribution)
     done = connection.execute(_SQL["erase_document"], given).fetchone()
+    forgotten = connection.execute(_SQL["forget_queries"], given).fetchone()
     files = tuple(connection.execute(_SQL["files_holding"], given))
     if done is None:
         by = document["erased_by"]
@@ -70,7 +74,8 @@ def erase_document(
         return Erasure(
             source, collection, document["record_id"], False, f"{message}; nothing was changed.", by, files=files
         )
-    return replace(_erasure(source, collection, document["record_id"], done), files=files)
+    erasure = _erasure(source, collection, document["record_id"], done)
+    return replace(erasure, files=files, queries=forgotten["forgotten"] if forgotten else 0)
 
 
 def find_document(connection: Connection, collection: str, source: str) -> Row:

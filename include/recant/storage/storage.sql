@@ -30,6 +30,9 @@ SELECT control_id, position, versions, chunks, embeddings, shared
 FROM erase_document(%(record_id)s, %(agent)s, %(session)s, %(run_id)s, %(lineage_run_id)s, %(message)s, %(parameters)s, %(context)s,
                     %(datasets)s)
 
+-- name: forget_queries
+SELECT forget_queries(%(record_id)s) AS forgotten
+
 -- name: files_holding
 -- Archives and exports that hold what was erased of a document, and stand where they were put.
 SELECT a.id AS artifact_id, a.kind, a.path FROM artifact_state a

@@ -131,7 +131,7 @@ class KnowledgeBasePublishOperator(OpenOperationOperator):
 
     Gives the ingest's report, and an event of the asset `published_knowledge` for the partition named by the operation's
     id. A retry after the publishing itself went through finds it published and goes on. In a session that was opened for
-    exploration it is held instead, until the session is merged; the event's position is null then.
+    exploration it is held instead, until the session is merged: nothing was published, and no event says so.
     """
 
     writes = True
@@ -144,10 +144,11 @@ class KnowledgeBasePublishOperator(OpenOperationOperator):
         report = self._published_before(kb) or kb.ingestion.publish(self.operation_id).to_dict()
         self.log.info("%s: %s", "Held" if report["position"] is None else "Published", counts_text(report))
         self._tell_rejected(report["rejected"])
+        if report["position"] is None:
+            withhold(context)
+            return report
         event = {"kind": "ingest", "collection": self.request.collection, "position": report["position"]}
         announce(context, self.operation_id, event)
-        if report["position"] is None:
-            return report
         self.facets = {"version": version_facet(report["position"])}
         self.statistics = {"outputStatistics": statistics_facet(report)}
         return report
@@ -216,6 +217,11 @@ def announce(context: Context, operation_id: int, extra: Mapping[str, Any]) -> N
     event = context["outlet_events"][PUBLISHED_KNOWLEDGE]
     event.extra = {"operation_id": operation_id, **extra}
     event.add_partitions(str(operation_id))
+
+
+def withhold(context: Context) -> None:
+    """No event of `published_knowledge`: Airflow makes one for each outlet of a task that succeeds, told or not."""
+    context["task"].outlets = [outlet for outlet in context["task"].outlets if outlet != PUBLISHED_KNOWLEDGE]
 
 
 def counts_text(report: Mapping[str, Any]) -> str:

@@ -345,3 +345,29 @@ def test_a_file_published_before_an_earlier_one_replaces_it(kb, library):
     later = made(kb)
     kb.operations.publish(slow)
     assert {a.artifact_id: a.state for a in kb.artifacts.find(states=None)} == {later: "current", earlier: "replaced"}
+
+
+def test_verify_holds_files_against_their_checksums(kb: recant.KnowledgeBase, tmp_path: Path) -> None:
+    """A changed byte fails it, by name; a file that isn't here, as on another machine, is told and is no failure."""
+    single, folder = tmp_path / "one.csv", tmp_path / "many"
+    folder.mkdir()
+    for path in (single, folder / "a.csv", folder / "b.csv"):
+        path.write_bytes(b"id,text\n")
+    sha256 = hashlib.sha256(b"id,text\n").hexdigest()
+    several = [ArtifactFile(name, sha256, 8, 0) for name in ("a.csv", "b.csv")]
+    for path, files in ((single, []), (folder, several)):
+        operation_id = kb.operations.open("export", Attribution("keeper"))
+        batch_id = kb.operations.begin_batch(operation_id, "file")
+        given = {"format": "csv", "position": 0, "read_position": 0, "sha256": sha256, "size_bytes": 8, "files": files}
+        kb.artifacts.record(batch_id, "export", path, **given)
+        kb.operations.finish_batch(batch_id, {})
+        kb.operations.publish(operation_id)
+
+    def files_check() -> tuple[bool, str]:
+        (check,) = [c for c in kb.verify().checks if c.name == "artifacts"]
+        return check.ok, check.detail
+
+    assert files_check() == (True, "every file is as it was recorded")
+    (folder / "b.csv").write_bytes(b"id,texd\n")
+    single.unlink()
+    assert files_check() == (False, f"not what was recorded: {folder / 'b.csv'}; not on this machine: {single}")

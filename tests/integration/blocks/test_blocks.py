@@ -224,6 +224,23 @@ def test_a_plan_says_what_it_would_block_and_blocks_when_it_is_applied(kb: recan
         kb.rollback(plan_id=plan.plan_id, block=True)
 
 
+def test_what_was_built_on_it_goes_with_a_cascade_and_is_not_blocked(library: Library):
+    """The plan says so, and does so: only what was asked for is unwanted. A source that nothing else stands under is, too."""
+    library.publish({"a": "poison", "b": "good"}, agent="rogue")
+    later = library.open("bob")
+    library.affirm(later, "a")
+    library.write(later, {"c": "made of it", "b": "better"})
+    library.log.publish(later)
+    plan = library.rollback.plan(recant.Selector(agents=("rogue",)), policy="cascade", block=True, agent="nora")
+    assert plan.withdraw == (1, later)
+    assert plan.block == {"contents": 2, "sources": 2, "first_sources": ["a", "b"]}
+    library.rollback.run(plan, Attribution("nora"))
+    with library.database.transaction() as connection:
+        rows = connection.execute("SELECT source, seen_as FROM block").fetchall()
+    assert sorted(row["source"] for row in rows if row["source"]) == ["a", "b"]
+    assert sorted(row["seen_as"] for row in rows if row["seen_as"]) == ["a", "b"]
+
+
 def test_blocks_are_set_in_the_rollbacks_own_transaction(library: Library):
     """All of it is there or nothing: a rollback that fails blocks nothing."""
     library.publish({"a": "poison"}, agent="rogue")

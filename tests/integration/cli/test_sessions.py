@@ -1,4 +1,4 @@
-"""`session open|list|show|merge|discard`, `ingest --hold`, and leases in `log` and `show`."""
+"""`session open|limit|list|show|merge|discard`, `ingest --hold`, and leases in `log` and `show`."""
 
 from __future__ import annotations
 
@@ -68,13 +68,28 @@ def test_sessions_as_json(recant: Run, library: Library) -> None:
     (listed,) = recant("session", "list", "--json").document["sessions"]
     assert (listed["open_operations"], listed["records"], listed["agents"]) == (1, 1, ["alice"])
     shown = recant("session", "show", "s", "--json").document
-    assert shown.keys() == SESSION_KEYS | {"would_publish", "obstacles", "history"}
+    assert shown.keys() == SESSION_KEYS | {"would_publish", "obstacles", "history", "changes"}
     assert (shown["would_publish"], shown["obstacles"], shown["history"][0]["held"]) == ([first], [], True)
     merged = recant("session", "merge", "s", "--json").document
     assert merged["published"] == [{"operation_id": first, "position": 1}]
     assert (merged["session"], merged["outcome"], merged["applied"], merged["aborted"]) == ("s", "merged", True, [])
     discarded = recant("session", "discard", "s", "--yes", "--json").document
     assert (discarded["applied"], discarded["outcome"]) == (False, "discarded")
+
+
+def test_other_limits(recant: Run, library: Library) -> None:
+    """As JSON and as text; `show` tells who gave them."""
+    recant("session", "open", "s", "--max-records", "3", "--expires-in", "2h")
+    found = recant(
+        "session", "limit", "s", "--max-records", "9", "--no-limit", "time", "-m", "too tight", "--json"
+    ).document
+    assert (found["max_records"], found["expires_at"]) == (9, None)
+    assert "0 of 2 operations" in recant("session", "limit", "s", "--max-operations", "2", "--agent", "nora").out
+    shown = recant("session", "show", "s").out
+    assert "too tight" in shown
+    assert "nora" in shown
+    assert "max_records 3 → 9" in shown
+    assert recant("session", "limit", "s").code == 2
 
 
 def test_the_list_as_text(recant: Run, library: Library) -> None:

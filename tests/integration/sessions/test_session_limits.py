@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from recant.errors import LimitExceeded, RecantError, Refused
+from recant.errors import LimitExceeded, OperationClosed, RecantError, Refused, UnknownSession, UsageError
 from recant.sessions import Sessions
 from recant.store import Database
 from tests.integration.library import Library
@@ -195,3 +195,54 @@ def test_no_role_that_logs_in_can_lift_a_limit(library: Library, sessions: Sessi
         ):
             with pytest.raises(RecantError), db.transaction() as connection:
                 connection.execute(statement)
+
+
+def test_limits_of_an_open_session_can_be_changed(library: Library, sessions: Sessions):
+    """From its next write on; those that aren't named stay; who did it, when and why stays with the session."""
+    sessions.open("s", agent="ada", max_records=1, max_operations=5)
+    operation = library.open(session="s")
+    library.write(operation, {"a": "one"})
+    with pytest.raises(LimitExceeded, match="recant session limit"):
+        library.write(operation, {"b": "two"})
+    changed = sessions.limit("s", agent="nora", message="the export is larger", max_records=2)
+    assert (changed.max_records, changed.max_operations) == (2, 5)
+    library.write(operation, {"b": "two"}, key="again")
+    sessions.limit("s", agent="nora", max_records=None, expires_in=timedelta(hours=1))
+    library.write(operation, {name: name for name in "cdef"})
+    first, second = sessions.get("s").changes
+    assert (first["agent"], first["message"]) == ("nora", "the export is larger")
+    assert (first["before"]["max_records"], first["after"]["max_records"]) == (1, 2)
+    assert second["before"]["expires_at"] is None
+    assert second["after"]["expires_at"] is not None
+    sessions.limit("s", agent="nora", max_operations=5)
+    assert len(sessions.get("s").changes) == 2, "nothing changed: nothing is noted"
+
+
+def test_a_limit_below_what_is_written_stops_the_next_write(library: Library, sessions: Sessions):
+    """What is there stays."""
+    sessions.open("s", agent="ada")
+    operation = library.open(session="s")
+    library.write(operation, {"a": "one", "b": "two"})
+    sessions.limit("s", agent="nora", max_records=1)
+    with pytest.raises(LimitExceeded, match="it would be 3"):
+        library.write(operation, {"c": "three"})
+    assert library.view(session="s") == {"a": "one", "b": "two"}
+
+
+def test_limits_that_cannot_be_changed_are_refused(library: Library, sessions: Sessions):
+    """Of nobody's session, of one that was only written in, of one that is over; and no such limit."""
+    with pytest.raises(UnknownSession):
+        sessions.limit("nobody's", agent="nora", max_records=1)
+    library.open(session="written")
+    with pytest.raises(Refused, match="never opened"):
+        sessions.limit("written", agent="nora", max_records=1)
+    sessions.open("over", agent="ada")
+    sessions.discard("over")
+    with pytest.raises(OperationClosed, match="discarded"):
+        sessions.limit("over", agent="nora", max_records=1)
+    sessions.open("s", agent="ada")
+    wrong: list[dict] = [{}, {"max_words": 1}, {"max_records": 0}, {"max_records": True}, {"expires_in": 5}]
+    for limits in [*wrong, {"expires_in": timedelta(0)}]:
+        with pytest.raises(UsageError):
+            sessions.limit("s", agent="nora", **limits)
+    assert sessions.get("s").changes == ()

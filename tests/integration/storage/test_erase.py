@@ -10,6 +10,7 @@ from recant.rollback import verify_log
 from recant.storage import Storage
 from recant.store import Row
 from tests.integration.library import Library
+from tests.integration.rollback.test_possible_dependents import read
 
 WHO = Attribution("keeper", "desk", "run-7", "they asked for it", {"git_commit": "abc"})
 
@@ -182,3 +183,16 @@ def test_a_plan_made_before_it_still_applies(library: Library, storage: Storage)
     storage.erase("a", WHO)
     assert library.rollback.apply(plan, Attribution("x")).applied
     assert library.view() == {}
+
+
+def test_the_words_of_searches_that_showed_it_go_with_it(library: Library, storage: Storage) -> None:
+    """They may quote it. Who was shown it stays, as evidence; other searches keep their words."""
+    poison = library.publish({"a": "secret", "b": "other"})
+    for session, shown in (("bob's", "a"), ("eve's", "b")):
+        read(library, session, shown)
+        library.publish({session: "wrote then"}, session=session)
+    assert storage.erase("a", WHO).queries == 1
+    found = rows(library, "SELECT session, query FROM session_search ORDER BY id")
+    assert [(row["session"], row["query"] is None) for row in found] == [("bob's", True), ("eve's", False)]
+    radius = library.rollback.blast_radius(Selector(operations=(poison,)))
+    assert radius.possible_sessions == ["bob's", "eve's"]
