@@ -17,7 +17,7 @@
         │   ├── OperationClosed, StaleBatch
         │   ├── WriteConflict, InputWithdrawn
         │   ├── HasDependents, PlanStale, PlanClosed, PastHorizon
-        │   └── LimitExceeded, GateFailed
+        │   └── LimitExceeded, GateFailed, VectorsMissing
         ├── VerificationFailed  what is stored contradicts its own log
         └── ArchiveDamaged      a file is no archive, or not a whole one
 
@@ -147,6 +147,10 @@ class PlanClosed(Refused):
 
 class PastHorizon(Refused):
     """What would be seen, or seen again, has been reclaimed."""
+
+
+class VectorsMissing(Refused):
+    """Texts have no vector in the embedding space that the collection uses, or would use then."""
 
 
 class LimitExceeded(Refused):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from recant.blocks import Blocks
     from recant.comparison import Comparison
     from recant.corpus import Citation, CollectionInfo
-    from recant.embedding import Embedder, ModelCard
+    from recant.embedding import ModelCard, Models
     from recant.embedding.reranker import Reranker
     from recant.evaluation import Evaluations, SearchWeights
     from recant.export import Exports
@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from recant.monitoring import ActivityRecorder, Health
     from recant.proposals import Proposal, Proposals
     from recant.quality import AuditReport
+    from recant.reembedding import Reembedding
     from recant.rollback import BlastRadius, Plan, Rollback, RollbackReport, VerifyReport
     from recant.scores import AccessCounter, Scores
-    from recant.search import Filters, Fusion, KeywordIndex, Refinement, Searcher, SearchResult
+    from recant.search import Filters, Fusion, KeywordIndex, Refinement, Searcher, SearchResult, Space
     from recant.search.cache import SearchCache
     from recant.sessions import Sessions
     from recant.storage import Storage
@@ -171,6 +172,14 @@ class KnowledgeBase:
         from recant.evaluation import SearchWeights
 
         return SearchWeights(self.database, self.settings, self._search_unnoticed)
+
+    @cached_property
+    def reembedding(self) -> Reembedding:
+        """Another embedding model for a collection: building it beside the one in use, comparing, changing over."""
+        from recant.reembedding import Reembedding
+
+        search_many = partial(self._search_unnoticed, as_of=None)
+        return Reembedding(self.database, self.settings, self.models, search_many)
 
     @cached_property
     def quality(self) -> Scores:
@@ -421,12 +430,14 @@ class KnowledgeBase:
 
         Changes nothing. Raises UnknownCollection, BadSuite.
         """
+        from recant.corpus import Corpus
         from recant.quality import DEFAULT_SUITE, audit_collection, load_suite
 
         if suite is not None:
             return audit_collection(self.database, self._named(collection), suite=load_suite(Path(suite)))
-        card = self._model_card
-        tokens = (card.digest, card.max_tokens)
+        digest = Corpus(self.database).collection(self._named(collection)).model_digest
+        card = self.models.known(digest)
+        tokens = (card.digest, card.max_tokens) if card else None
         return audit_collection(self.database, self._named(collection), suite=DEFAULT_SUITE, model_tokens=tokens)
 
     def submit_feedback(
@@ -557,23 +568,11 @@ class KnowledgeBase:
         return self.settings.collection if collection is None else collection
 
     @cached_property
-    def _model_card(self) -> ModelCard:
-        from recant.embedding import resolve_model
+    def models(self) -> Models:
+        """The embedding models that this installation knows."""
+        from recant.embedding import Models
 
-        return resolve_model(self.settings.model, cache_dir=self.settings.home / "run")
-
-    @cached_property
-    def _query_embedder(self) -> Embedder:
-        from recant.embedding import open_embedder
-
-        return open_embedder(
-            self._model_card,
-            purpose="query",
-            state_file=self.settings.home / "run" / "embedder.json",
-            dtype=self.settings.model_dtype,
-            device=self.settings.device,
-            mode=self.settings.embedder,
-        )
+        return Models(self.settings)
 
     @cached_property
     def _activity(self) -> ActivityRecorder:
@@ -585,8 +584,7 @@ class KnowledgeBase:
     def _searcher(self) -> Searcher:
         from recant.search import Searcher
 
-        embed = self._search_cache.embedding(lambda query: self._query_embedder.embed([query])[0])
-        return Searcher(self.database, embed, self._reranker)
+        return Searcher(self.database, self._embed_by_default, self._reranker, embed_in=self._embed_in)
 
     @cached_property
     def _reranker(self) -> Reranker | None:
@@ -594,6 +592,16 @@ class KnowledgeBase:
 
         folder = self.settings.reranker
         return None if folder is None else Reranker(folder, device=self.settings.device)
+
+    def _embed_by_default(self, query: str) -> Any:
+        return self._embed(self.models.default, query)
+
+    def _embed_in(self, space: Space) -> Callable[[str], Any]:
+        card = self.models.card(space.digest, space.model)
+        return self._search_cache.embedding(lambda query: self._embed(card, query), space.digest)
+
+    def _embed(self, card: ModelCard, query: str) -> Any:
+        return self.models.embedder(card, "query").embed([query])[0]
 
     @cached_property
     def _search_cache(self) -> SearchCache:

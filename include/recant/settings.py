@@ -31,6 +31,8 @@ class Settings:
     """Who writes when nobody is named (`RECANT_AGENT`; default: the login name)."""
     model: str | None = None
     """Embedding model: a name or a path (`RECANT_MODEL`); None: all-MiniLM-L6-v2 from its wheel."""
+    models: tuple[str, ...] = ()
+    """Further embedding models, for collections that are of one (`RECANT_MODELS`, separated by commas): names or paths."""
     model_dtype: str = "auto"
     """`auto`, `float32` or `bfloat16` (`RECANT_MODEL_DTYPE`)."""
     device: str = "auto"
@@ -87,6 +89,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         collection=env.get("RECANT_COLLECTION") or "knowledge",
         agent=env.get("RECANT_AGENT") or env.get("USER") or env.get("LOGNAME") or "anonymous",
         model=env.get("RECANT_MODEL") or None,
+        models=tuple(name for part in (env.get("RECANT_MODELS") or "").split(",") if (name := part.strip())),
         model_dtype=_choice(env, "RECANT_MODEL_DTYPE", ("auto", "float32", "bfloat16")),
         device=env.get("RECANT_DEVICE") or "auto",
         reranker=Path(env["RECANT_RERANKER"]).expanduser().absolute() if env.get("RECANT_RERANKER") else None,

@@ -2,8 +2,9 @@
 -- rows is a handful of values to the driver, and arrays to numpy. All of it is read in one snapshot.
 
 -- name: find_collection
-SELECT c.id AS collection_id, c.space_id, s.model, s.digest AS model_digest, s.dimensions, s.trusted
-FROM collection c JOIN embedding_space s ON s.id = c.space_id WHERE c.name = %(collection)s
+-- With the embedding space in use, or in use at a position.
+SELECT c.id AS collection_id, s.id AS space_id, s.model, s.digest AS model_digest, s.dimensions, s.trusted
+FROM collection c JOIN embedding_space s ON s.id = space_at(c.id, %(position)s::bigint) WHERE c.name = %(collection)s
 
 -- name: log_position
 SELECT log_position() AS position
@@ -101,11 +102,14 @@ SELECT count(*) AS rows,
   string_agg(int8send(octet_length(x.more)), ''::bytea ORDER BY x.n, x.index) AS attributes_length,
   string_agg(int8send(x.embedding_id), ''::bytea ORDER BY x.n, x.index) AS embedding
 FROM (
-  SELECT w.n - 1 AS n, c.id, c.index, c.token_count, c.chunk_type, c.embedding_id, convert_to(c.text, 'UTF8') AS words,
+  SELECT w.n - 1 AS n, c.id, c.index, c.token_count, c.chunk_type,
+         CASE WHEN e.space_id = %(space_id)s THEN e.id
+              ELSE (SELECT x.id FROM embedding x WHERE x.space_id = %(space_id)s AND x.text_hash = e.text_hash) END AS embedding_id, convert_to(c.text, 'UTF8') AS words,
          convert_to(to_json(c.parent_headers)::text, 'UTF8') AS headers, convert_to(c.attributes::text, 'UTF8') AS more
   FROM unnest(%(versions)s::bigint[]) WITH ORDINALITY AS w (version_id, n)
   JOIN version v ON v.version_id = w.version_id AND v.payload = 'kept'
   JOIN chunk c ON c.version_id = v.version_id
+  JOIN embedding e ON e.id = c.embedding_id
   OFFSET 0
 ) x
 
@@ -166,7 +170,7 @@ SELECT EXISTS (SELECT FROM artifact a JOIN operation o ON o.id = a.operation_id
 SELECT a.id AS artifact_id, a.path, a.operation_id, encode(a.sha256, 'hex') AS sha256, c.name AS collection, array_agg(v.version_id) AS versions,
        s.digest AS space_digest
 FROM artifact a JOIN operation w ON w.id = a.operation_id AND w.life = 'published'
-JOIN collection c ON c.id = a.collection_id JOIN embedding_space s ON s.id = c.space_id
+JOIN collection c ON c.id = a.collection_id JOIN embedding_space s ON s.id = space_at(c.id, NULL)
 JOIN record r ON r.collection_id = a.collection_id JOIN version v ON v.record_id = r.id
 JOIN operation o ON o.id = v.operation_id AND o.position BETWEEN a.first_position AND a.position
 WHERE v.version_id = ANY (%(versions)s::bigint[]) AND a.kind = 'archive' AND a.removed_at IS NULL AND NOT a.replaced

@@ -50,7 +50,8 @@ class Contents:
         """Raises UnknownCollection."""
         self.connection = connection
         self.scope = scope
-        row = connection.execute(_SQL["find_collection"], {"collection": scope.collection}).fetchone()
+        given = {"collection": scope.collection, "position": scope.position}
+        row = connection.execute(_SQL["find_collection"], given).fetchone()
         if row is None:
             raise UnknownCollection(
                 f'There is no collection "{scope.collection}": `recant collections` lists those there are.'
@@ -80,7 +81,7 @@ class Contents:
 
     def chunks(self, version_ids: Sequence[int]) -> Block:
         """The chunks of these versions; `document` counts from 0, `embedding` is the vector's id in the database."""
-        given = {"versions": list(version_ids)}
+        given = {"versions": list(version_ids), "space_id": self.collection["space_id"]}
         found = self.connection.execute(_SQL["chunk_columns"], given, binary=True).fetchone()
         assert found is not None, "an aggregate is one row"
         return columns_of("chunks", found, 0, {"embedding": "i8"})

@@ -29,7 +29,7 @@ def find_target(database: Database, file: ArchiveFile, name: str, sha256: str, t
     with database.transaction() as connection:
         made_here = connection.execute(_SQL["is_catalogued"], {"sha256": bytes.fromhex(sha256)}).fetchone()
         vouched = trust_vectors or bool(made_here and made_here["made_here"])
-        before = connection.execute(_SQL["find_collection"], {"collection": name}).fetchone()
+        before = connection.execute(_SQL["find_collection"], {"collection": name, "position": None}).fetchone()
         if before is None:
             given = {"name": name, "model": found["model"], "digest": found["model_digest"]}
             trusted = trust_vectors or (vouched and bool(found["trusted"]))

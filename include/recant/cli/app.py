@@ -24,6 +24,7 @@ from recant.cli import (
     plan,
     proposals,
     quality,
+    reembedding,
     retention,
     services,
     sessions,
@@ -94,6 +95,7 @@ for panel, name, command in COMMANDS:
 app.add_typer(sessions.app, name="session", rich_help_panel=KNOWLEDGE)
 app.add_typer(quality.app, name="quality", rich_help_panel=KNOWLEDGE)
 app.add_typer(weights.app, name="weights", rich_help_panel=KNOWLEDGE)
+app.add_typer(reembedding.app, name="reembed", rich_help_panel=KNOWLEDGE)
 app.add_typer(blocks.app, name="block", rich_help_panel=UNDO)
 app.add_typer(lineage.app, name="lineage", rich_help_panel=HISTORY)
 app.add_typer(storage.tag_commands, name="tag", rich_help_panel=STORAGE)

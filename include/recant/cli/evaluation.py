@@ -71,7 +71,7 @@ def evaluate(
         if compare is not None:
             found = [kb.evaluation.compare(judged, compare, as_of, mode=one, **asked) for one in modes]
             reached = [comparison.after.measures["ndcg"] for comparison in found]
-            _show_comparisons(output, found)
+            show_comparisons(output, found)
         else:
             reports = [kb.evaluation.run(judged, mode=one, as_of=as_of, keep=keep, **asked) for one in modes]
             reached = [report.measures["ndcg"] for report in reports]
@@ -96,7 +96,8 @@ def _show_reports(output: Output, reports: list[dict[str, Any]]) -> None:
             _operations(output, report["since"])
 
 
-def _show_comparisons(output: Output, found: list[EvaluationComparison]) -> None:
+def show_comparisons(output: Output, found: list[EvaluationComparison]) -> None:
+    """Measures before and after, and the queries that lost."""
     if output.as_json:
         output.document({"comparisons": [comparison.to_dict() for comparison in found]})
         return

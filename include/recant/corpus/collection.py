@@ -1,4 +1,4 @@
-"""Collections: each has one embedding space, fixed by its first write."""
+"""Collections: each uses one embedding space, that of its first write until it is re-embedded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recant.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class CollectionInfo:
-    """A collection and the model of its embedding space."""
+    """A collection and the model of the embedding space that it uses."""
 
     id: int
     name: str
@@ -23,6 +23,18 @@ class CollectionInfo:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class FurtherSpace:
+    """An embedding space besides the one in use: the one used before, in its soak, or one that is being built."""
+
+    space_id: int
+    model: str
+    model_digest: str
+    dimensions: int
+    required: bool
+    """Whether a writer that doesn't know the model is refused: in the soak, not while it is built."""
 
 
 def require_name(name: str) -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from recant.corpus.citation import Cited
-from recant.corpus.collection import CollectionInfo, require_name
+from recant.corpus.collection import CollectionInfo, FurtherSpace, require_name
 from recant.corpus.document import DocumentRow, Head, canonical_json
-from recant.errors import ConfigurationError, UnknownCollection, WriteConflict
+from recant.errors import ConfigurationError, EmbeddingGone, UnknownCollection, WriteConflict
 from recant.store import Connection, Database, array_text, json_parameter, load
 
 _SQL = load(__package__, "corpus.sql")
@@ -59,7 +59,7 @@ class Corpus:
         if found.model_digest != model.digest:
             raise ConfigurationError(
                 f'Collection "{name}" holds vectors of {found.model}, not of {model.name} (digests {found.model_digest[:12]}, '
-                f"{model.digest[:12]}): set RECANT_MODEL to its model, or ingest into another collection."
+                f"{model.digest[:12]}): name its model in RECANT_MODEL or RECANT_MODELS, or ingest into another collection."
             )
         return found
 
@@ -76,6 +76,18 @@ class Corpus:
         """All of them by name."""
         with self.database.transaction() as connection:
             return [CollectionInfo(**row) for row in connection.execute(_SQL["find_collections"], {"name": None})]
+
+    def further_spaces(self, collection_id: int) -> list[FurtherSpace]:
+        """Spaces besides the one in use in which what is written now has to be embedded, too."""
+        with self.database.transaction() as connection:
+            rows = connection.execute(_SQL["further_spaces"], {"collection_id": collection_id})
+            return [FurtherSpace(**row) for row in rows]
+
+    def hold_embeddings(self, connection: Connection, ids: Sequence[int]) -> None:
+        """Keeps them until the transaction ends. Raises EmbeddingGone where some were reclaimed."""
+        found = connection.execute(_SQL["hold_embeddings"], {"ids": list(ids)}).fetchall() if ids else []
+        if len(found) < len(set(ids)):
+            raise EmbeddingGone("An embedding was reclaimed while a chunk of its text was written: run it again.")
 
     def heads(self, collection_id: int, operation_id: int, sources: Sequence[str]) -> dict[str, Head]:
         """What the operation's writer sees of these documents: visible heads, its session's open ones on top.

@@ -4,10 +4,23 @@
 SELECT collection_id FROM ensure_collection(%(name)s, %(model)s, %(digest)s, %(dimensions)s, %(trusted)s)
 
 -- name: find_collections
-SELECT c.id, c.name, c.space_id, s.model, s.digest AS model_digest, s.dimensions
-FROM collection c JOIN embedding_space s ON s.id = c.space_id
+-- With the embedding space in use.
+SELECT c.collection_id AS id, c.name, s.id AS space_id, s.model, s.digest AS model_digest, s.dimensions
+FROM collection_space c JOIN embedding_space s ON s.id = c.space_id
 WHERE %(name)s::text IS NULL OR c.name = %(name)s
 ORDER BY c.name
+
+-- name: further_spaces
+-- Spaces besides the one in use that what is written now has to have vectors in: the one before, and one that is being built.
+SELECT s.id AS space_id, s.model, s.digest AS model_digest, s.dimensions,
+  NOT EXISTS (SELECT FROM kept_space k WHERE k.collection_id = w.collection_id AND k.space_id = w.space_id AND k.building) AS required
+FROM wanted_space w JOIN embedding_space s ON s.id = w.space_id
+WHERE w.collection_id = %(collection_id)s AND w.space_id <> space_at(w.collection_id, NULL)
+ORDER BY s.id
+
+-- name: hold_embeddings
+-- Keeps these from being deleted until the transaction ends; those that are gone are missing from the answer.
+SELECT hold_embeddings(%(ids)s::bigint[]) AS id
 
 -- name: heads_of_documents
 -- What the writer of this operation sees: its session's open operations come last, in the order they were opened.

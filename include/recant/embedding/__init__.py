@@ -11,6 +11,7 @@ from __future__ import annotations
 from recant.embedding.choice import Mode, open_embedder
 from recant.embedding.embedder import Embedder, Progress, Purpose
 from recant.embedding.model import DEFAULT_MODEL, ModelCard, resolve_model
+from recant.embedding.models import Models
 from recant.embedding.tokens import TokenCounter
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Embedder",
     "Mode",
     "ModelCard",
+    "Models",
     "Progress",
     "Purpose",
     "TokenCounter",

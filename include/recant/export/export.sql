@@ -6,7 +6,7 @@
 SELECT log_position() AS position,
        (SELECT c.id FROM collection c WHERE c.name = %(collection)s) AS collection_id,
        ARRAY(SELECT c.name FROM collection c WHERE %(collection)s::text IS NULL OR c.name = %(collection)s ORDER BY c.name) AS collections,
-       ARRAY(SELECT DISTINCT s.dimensions FROM collection c JOIN embedding_space s ON s.id = c.space_id
+       ARRAY(SELECT DISTINCT s.dimensions FROM collection c JOIN embedding_space s ON s.id = space_at(c.id, %(as_of)s::bigint)
              WHERE %(collection)s::text IS NULL OR c.name = %(collection)s ORDER BY 1) AS dimensions
 
 -- name: prepare
@@ -38,13 +38,16 @@ WHERE v.kind = 'document'{agents}{some_chunk}
 AND EXISTS (SELECT FROM chunk c WHERE c.version_id = v.version_id{filters})
 
 -- name: chunks
+-- With the vectors of the space that was in use then.
 SELECT k.name AS collection, c.id AS chunk_id, v.record_id AS document_id, v.key AS source, d.title, c.index AS chunk_index, c.chunk_type,
-       c.parent_headers, c.token_count, c.text, c.attributes, v.operation_id, e.vector
+       c.parent_headers, c.token_count, c.text, c.attributes, v.operation_id,
+       CASE WHEN e.space_id = k.space_id THEN e.vector
+            ELSE (SELECT x.vector FROM embedding x WHERE x.space_id = k.space_id AND x.text_hash = e.text_hash) END AS vector
 FROM heads_at(%(collection_id)s::integer, %(position)s::bigint) v
 JOIN document_version d ON d.version_id = v.version_id
 JOIN chunk c ON c.version_id = v.version_id
 JOIN operation o ON o.id = v.operation_id
-JOIN collection k ON k.id = o.collection_id
+JOIN (SELECT x.id, x.name, space_at(x.id, %(position)s::bigint) AS space_id FROM collection x OFFSET 0) k ON k.id = o.collection_id
 LEFT JOIN embedding e ON e.id = c.embedding_id
 WHERE v.kind = 'document'{agents}{filters}
 

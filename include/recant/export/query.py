@@ -33,7 +33,7 @@ class Scope:
 def read_scope(connection: Connection, request: ExportRequest) -> Scope:
     """Raises UnknownCollection, UsageError for a position that isn't there yet, PastHorizon for one that was reclaimed."""
     connection.execute(_SQL["prepare"])
-    row = connection.execute(_SQL["scope"], {"collection": request.collection}).fetchone()
+    row = connection.execute(_SQL["scope"], {"collection": request.collection, "as_of": request.as_of}).fetchone()
     assert row is not None, "it answers with one row"
     if request.collection is not None and row["collection_id"] is None:
         raise UnknownCollection(f"There is no collection {request.collection!r}: `recant collections` lists them.")

@@ -16,7 +16,7 @@ from typing import Any
 
 from recant.blocks import Blocks
 from recant.corpus import BatchTarget, Cited, CollectionInfo, Corpus, Embeddings, find_cited
-from recant.embedding import Embedder, ModelCard, TokenCounter, open_embedder, resolve_model
+from recant.embedding import Embedder, ModelCard, Models, TokenCounter
 from recant.errors import BadSource, RecantError, UsageError
 from recant.ingestion.listing import Listing, list_sources
 from recant.ingestion.origin import as_given, origin_of, origins_of
@@ -45,7 +45,7 @@ Progress = Callable[[str, int, int | None], None]
 
 @dataclass(frozen=True)
 class Ingestion:
-    """Ingests into one database with one embedding model."""
+    """Ingests into one database, each collection with its embedding model."""
 
     database: Database
     settings: Settings
@@ -66,27 +66,32 @@ class Ingestion:
         return Blocks(self.database, self.settings.agent)
 
     @cached_property
-    def card(self) -> ModelCard:
-        """The embedding model, not loaded."""
-        return resolve_model(self.settings.model, cache_dir=self.settings.home / "run")
+    def models(self) -> Models:
+        """The embedding models that are known here."""
+        return Models(self.settings)
 
     @cached_property
-    def tokens(self) -> TokenCounter:
-        """Counts as the embedding model does."""
-        return TokenCounter(self.card)
+    def card(self) -> ModelCard:
+        """The embedding model of new collections, not loaded."""
+        return self.models.default
 
     @cached_property
     def embedder(self) -> Embedder:
         """The resident one where there is one; otherwise the model is loaded at the first text that isn't known."""
-        state_file: Path = self.settings.home / "run" / "embedder.json"
-        return open_embedder(
-            self.card,
-            purpose="documents",
-            state_file=state_file,
-            dtype=self.settings.model_dtype,
-            device=self.settings.device,
-            mode=self.settings.embedder,
-        )
+        return self.models.embedder(self.card, "documents")
+
+    def card_of(self, collection: str) -> ModelCard:
+        """The model that a collection uses; of one that isn't there, or whose model isn't known, the one for new ones."""
+        used = next((c.model_digest for c in self.corpus.collections() if c.name == collection), None)
+        return (self.models.known(used) if used else None) or self.card
+
+    def tokens_of(self, card: ModelCard) -> TokenCounter:
+        """Counts as the model does."""
+        return self.models.tokens(card)
+
+    def embedder_of(self, card: ModelCard) -> Embedder:
+        """Makes the vectors of documents."""
+        return self.embedder if card.digest == self.card.digest else self.models.embedder(card, "documents")
 
     def open(
         self,
@@ -107,7 +112,7 @@ class Ingestion:
         _suite(request)
         self.log.abort_expired()
         cited = self._cited(request, attribution.session, open_key)
-        self.corpus.ensure_collection(request.collection, self.card)
+        self.corpus.ensure_collection(request.collection, self.card_of(request.collection))
         operation_id = self.log.open(
             kind,
             attribution,
@@ -158,7 +163,7 @@ class Ingestion:
 
     def gate(self, operation_id: int, request: IngestRequest) -> GateReport:
         """Checks the open operation with Great Expectations. Raises GateFailed under `strict`; the caller aborts then."""
-        suite, max_tokens = _suite(request), self.card.max_tokens
+        suite, max_tokens = _suite(request), self.card_of(request.collection).max_tokens
         return gate_operation(self.database, operation_id, policy=request.policy, suite=suite, max_tokens=max_tokens)
 
     def retire(self, operation_id: int, request: IngestRequest) -> Counts:

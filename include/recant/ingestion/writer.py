@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from recant.corpus import BatchTarget, ChunkRow, DocumentRow, Embeddings, Head
 from recant.corpus.embeddings import text_hash
-from recant.errors import EmbeddingGone
+from recant.embedding import Embedder
+from recant.errors import ConfigurationError, EmbeddingGone
 from recant.ingestion.chunking import chunk, fingerprint
 from recant.ingestion.document import Chunk, ParsedDocument, RawDocument, Rejected
 from recant.ingestion.readers import open_documents, parse
@@ -57,6 +58,14 @@ class _Pending:
         return self.chunks >= FLUSH_CHUNKS or entries >= FLUSH_DOCUMENTS or self.bytes >= FLUSH_BYTES
 
 
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """An embedding space, and what makes its vectors."""
+
+    embeddings: Embeddings
+    embedder: Embedder
+
+
 class BatchWriter:
     """Writes one batch of an open operation."""
 
@@ -68,7 +77,11 @@ class BatchWriter:
         self.request = request
         self.progress = progress
         collection = ingestion.corpus.collection(request.collection)
-        self.embeddings = Embeddings(ingestion.database, collection.space_id, collection.dimensions)
+        self.card = ingestion.models.card(collection.model_digest, collection.model)
+        self.used = _Used(
+            Embeddings(ingestion.database, collection.space_id, collection.dimensions), ingestion.embedder_of(self.card)
+        )
+        self.further = [*_further(ingestion, collection.id)]
         self.counts: Counts = dict.fromkeys(("documents", "unchanged", "chunks", "embedded", "reused", "rejected"), 0)
         self._has_blocks = ingestion.blocks.any_for(target.collection_id)
         self._seen: set[str] = set()
@@ -138,7 +151,7 @@ class BatchWriter:
             return parsed
         chunks = chunk(
             parsed,
-            count_tokens=self.ingestion.tokens.count,
+            count_tokens=self.ingestion.tokens_of(self.card).count,
             max_tokens=self.request.chunk_tokens,
             overlap_tokens=self.request.overlap_tokens,
         )
@@ -168,17 +181,21 @@ class BatchWriter:
                 try:
                     ids, missing = self._embed(texts)
                     computed += missing
-                    self._append(pending, ids, as_terms.result())
+                    further = [id_ for space in self.further for id_ in self._embed_in(space, texts)[0].values()]
+                    self._append(pending, ids, further, as_terms.result())
                     break
                 except EmbeddingGone:
                     if attempt == FLUSH_ATTEMPTS:
                         raise
         return computed
 
-    def _append(self, pending: _Pending, ids: dict[bytes, int], as_terms: dict[str, Tokenised]) -> None:
+    def _append(
+        self, pending: _Pending, ids: dict[bytes, int], further: list[int], as_terms: dict[str, Tokenised]
+    ) -> None:
         documents = [_row(document, ids) for document in pending.documents]
         corpus, target = self.ingestion.corpus, self.target
         with self.ingestion.database.transaction() as connection:
+            corpus.hold_embeddings(connection, further)
             twice = corpus.append(connection, target, documents) if documents else set()
             write_segments(connection, target, {s: of for s, of in as_terms.items() if s not in twice})
             corpus.affirm(connection, target, pending.affirmed)
@@ -193,19 +210,39 @@ class BatchWriter:
         self.counts["chunks"] += sum(len(d.chunks) for d in written)
 
     def _embed(self, texts: dict[bytes, str]) -> tuple[dict[bytes, int], int]:
+        return self._embed_in(self.used, texts)
+
+    def _embed_in(self, space: _Used, texts: dict[bytes, str]) -> tuple[dict[bytes, int], int]:
         """Ids of the texts' embeddings by hash, and how many had to be computed because the space didn't know them."""
         if not texts:
             return {}, 0
-        ids = self.embeddings.known(sorted(texts))
+        ids = space.embeddings.known(sorted(texts))
         missing = [key for key in texts if key not in ids]
         if missing:
-            vectors = self.ingestion.embedder.embed([texts[key] for key in missing], progress=self._chunk_progress())
-            ids |= self.embeddings.add(dict(zip(missing, vectors, strict=True)))
+            vectors = space.embedder.embed([texts[key] for key in missing], progress=self._chunk_progress())
+            ids |= space.embeddings.add(dict(zip(missing, vectors, strict=True)))
         return ids, len(missing)
 
     def _chunk_progress(self) -> Callable[[int, int], None] | None:
         progress = self.progress
         return (lambda done, total: progress("chunks", done, total)) if progress else None
+
+
+def _further(ingestion: Ingestion, collection_id: int) -> Iterator[_Used]:
+    """Spaces that have to have the texts, too: the one used before, in its soak; and one being built, where its model is
+    known here. Raises ConfigurationError.
+    """
+    for space in ingestion.corpus.further_spaces(collection_id):
+        card = ingestion.models.known(space.model_digest)
+        if card is None and not space.required:
+            continue
+        if card is None:
+            raise ConfigurationError(
+                f"{space.model} (digest {space.model_digest[:12]}) was used before, and is in its soak: name it among "
+                "RECANT_MODELS, or end the soak with `recant reembed settle`."
+            )
+        embeddings = Embeddings(ingestion.database, space.space_id, space.dimensions)
+        yield _Used(embeddings, ingestion.embedder_of(card))
 
 
 def _as_terms(documents: Sequence[_Prepared]) -> dict[str, Tokenised]:

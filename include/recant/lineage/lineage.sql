@@ -50,7 +50,7 @@ LEFT JOIN LATERAL (
                    ORDER BY d.direction, d.namespace, d.name) AS rows
   FROM operation_dataset d
   LEFT JOIN collection held ON d.name = 'recant.recant.' || held.name
-  LEFT JOIN embedding_space s ON s.id = held.space_id
+  LEFT JOIN embedding_space s ON s.id = space_at(held.id, coalesce(o.position, o.base_position))
   WHERE d.operation_id = o.id
 ) datasets ON true
 LEFT JOIN LATERAL (

@@ -2,7 +2,7 @@
 
 -- name: collection_id
 SELECT c.id, s.digest AS model_digest, coalesce((SELECT max(position) FROM operation), 0) AS position
-FROM collection c JOIN embedding_space s ON s.id = c.space_id WHERE c.name = %(collection)s
+FROM collection c JOIN embedding_space s ON s.id = space_at(c.id, NULL) WHERE c.name = %(collection)s
 
 -- name: next_heads
 -- The next records, with what is seen of those that are documents of the collection; version_id is null for the others.

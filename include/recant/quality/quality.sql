@@ -19,7 +19,8 @@ WHERE rows_before < %(batch_rows)s
 ORDER BY record_id;
 
 -- name: measure_chunks
--- One row a chunk, and one with nulls for a document without chunks.
+-- One row a chunk, and one with nulls for a document without chunks. Its vector is that of the space in use, where there is one.
+WITH used AS MATERIALIZED (SELECT collection_id, space_id FROM collection_space)
 SELECT v.version_id, r.key AS source, d.title, coalesce(d.chunk_count, 0) AS chunks_declared,
        count(c.id) OVER (PARTITION BY v.version_id) AS chunks_stored,
        c.index AS chunk_index, m.characters, m.visible AS visible_characters, c.token_count,
@@ -33,11 +34,18 @@ SELECT v.version_id, r.key AS source, d.title, coalesce(d.chunk_count, 0) AS chu
 FROM unnest(%(versions)s::bigint[]) AS wanted (version_id)
 JOIN version v ON v.version_id = wanted.version_id
 JOIN record r ON r.id = v.record_id
-JOIN collection k ON k.id = r.collection_id
+JOIN used k ON k.collection_id = r.collection_id
 JOIN embedding_space s ON s.id = k.space_id
 LEFT JOIN document_version d ON d.version_id = v.version_id
 LEFT JOIN chunk c ON c.version_id = v.version_id
-LEFT JOIN embedding e ON e.id = c.embedding_id
+LEFT JOIN embedding w ON w.id = c.embedding_id
+LEFT JOIN LATERAL (
+  SELECT w.vector, w.space_id WHERE w.space_id = k.space_id
+  UNION ALL
+  (SELECT x.vector, x.space_id FROM embedding x
+   WHERE w.space_id <> k.space_id AND x.space_id IN (k.space_id, w.space_id) AND x.text_hash = w.text_hash
+   ORDER BY x.space_id = k.space_id DESC LIMIT 1)
+) e ON true
 LEFT JOIN LATERAL (
   SELECT char_length(c.text) AS characters, char_length(btrim(c.text, %(white_space)s)) AS visible
 ) m ON true;

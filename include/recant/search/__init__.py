@@ -10,9 +10,9 @@ from recant.search.fusion import Fusion
 from recant.search.keyword_index import KeywordIndex
 from recant.search.refinement import Refinement
 from recant.search.result import AlsoIn, Hit, SearchResult, Surrounding
-from recant.search.searcher import Searcher, require_mode
+from recant.search.searcher import Searcher, Space, require_mode
 
 __all__ = [
-    "AlsoIn", "Filters", "Fusion", "Hit", "KeywordIndex", "Refinement", "SearchResult", "Searcher", "Surrounding",
+    "AlsoIn", "Filters", "Fusion", "Hit", "KeywordIndex", "Refinement", "SearchResult", "Searcher", "Space", "Surrounding",
     "require_mode",
 ]  # fmt: skip

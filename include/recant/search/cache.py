@@ -1,6 +1,6 @@
 """What was embedded and answered before, kept in this process: bounded, and never older than the log.
 
-A query's vector depends on its text alone. An answer depends on what was asked and on what is seen: it is given again only
+A query's vector depends on its text and the model alone. An answer depends on what was asked and on what is seen: it is given again only
 while the log's position and the position that the quality scores are true at are what they were, so that a publish, a
 rollback, an erasure or a new score makes it ask the database anew. Kept out: searches inside a session, which see open
 writes and are recorded.
@@ -76,16 +76,18 @@ class SearchCache:
         self.vectors: Recent[NDArray[np.floating[Any]]] = Recent(size * VECTORS_A_RESULT)
         self._database = database
 
-    def embedding(self, embed: Embed) -> Embed:
-        """The same function, which remembers. Two threads that ask for the same text at once may both embed it."""
+    def embedding(self, embed: Embed, model: str = "") -> Embed:
+        """The same function, which remembers, apart from what other models say. Two threads that ask for the same text at
+        once may both embed it.
+        """
 
         def remembered(text: str) -> NDArray[np.floating[Any]]:
-            found = self.vectors.get(text)
+            found = self.vectors.get((model, text))
             if found is None:
                 found = embed(text)
                 found.setflags(write=False)
                 if len(text) <= LONGEST_QUERY:
-                    self.vectors.put(text, found)
+                    self.vectors.put((model, text), found)
             return found
 
         return remembered if self.size else embed

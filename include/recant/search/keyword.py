@@ -199,7 +199,7 @@ class KeywordSearch:
         given: dict[str, Any] = {"operations": operations, "records": records, "places": places}
         quality = _SEARCH_SQL[f"quality_{self.scope.quality}"]
         statement = _SQL["read_candidates"].format(
-            filters=filters, quality=quality, shown=_SQL["shown"] if shown else ""
+            filters=filters, quality=quality, shown=_SQL["shown"] if shown else "", place=self.scope.in_space("place")
         )
         given = self.around.parameters | given
         if self.last is not None:

@@ -92,7 +92,7 @@ ORDER BY v.operation_id, v.record_id, c.index
 -- Chunks given by operation, record and place, in the order given, without those that fail the filters; with what hits show,
 -- or without.
 WITH near AS MATERIALIZED (
-  SELECT w.number, w.index, c.id AS chunk_id, c.embedding_id, v.version_id, v.record_id, v.operation_id
+  SELECT w.number, w.index, c.id AS chunk_id, {place} AS embedding_id, v.version_id, v.record_id, v.operation_id
   FROM unnest(%(operations)s::bigint[], %(records)s::bigint[], %(places)s::integer[]) WITH ORDINALITY AS w (operation_id, record_id, index, number)
   CROSS JOIN LATERAL (SELECT * FROM version x WHERE x.operation_id = w.operation_id AND x.record_id = w.record_id LIMIT 1) v
   CROSS JOIN LATERAL (SELECT * FROM chunk x WHERE x.version_id = v.version_id AND x.index = w.index LIMIT 1) c

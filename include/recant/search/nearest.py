@@ -111,6 +111,7 @@ class Neighbourhood:
         return self._run(
             "search_index", vector, shown, prepare=True, by_score=by_score, candidates=int(candidates), source=source,
             visible=_SQL[f"visible_{self.scope.visibility}"], filters=self._filters, documents=_documents(self._filters),
+            written_with=self.scope.in_space("written_with"),
         )  # fmt: skip
 
     def search_exact(self, vector: Any, candidates: int, shown: int, *, by_score: bool = False) -> list[Row]:
@@ -119,7 +120,7 @@ class Neighbourhood:
         filters = self._filters_of_chunks
         return self._run(
             "search_exact", vector, shown, prepare=False, by_score=by_score, candidates=int(candidates), heads=self._heads,
-            filters=filters, documents=_documents(filters), **self._space,
+            filters=filters, documents=_documents(filters), embedded=self.scope.in_space("embedded"), **self._space,
         )  # fmt: skip
 
     def _prepare_exact(self) -> None:
@@ -127,8 +128,10 @@ class Neighbourhood:
         self.connection.execute(_SQL["prepare_exact_search"], prepare=True)
 
     @property
-    def _space(self) -> dict[str, int]:
-        return {"space_id": int(self.scope.space_id), "dimensions": int(self.scope.dimensions)}
+    def _space(self) -> dict[str, str | int]:
+        scope = self.scope
+        found: dict[str, str | int] = {"space_id": int(scope.space_id), "dimensions": int(scope.dimensions)}
+        return found | {"text_hash": scope.in_space("text_hash")}
 
     @property
     def _filtered_by(self) -> tuple[int, str]:
@@ -181,10 +184,11 @@ class Neighbourhood:
             return True
         if scope.outside <= FEW_OUTSIDE:
             return False
-        when = (scope.control_position, scope.tended_position, scope.generation)
+        when = (scope.space_id, scope.control_position, scope.tended_position, scope.generation)
         known = self.sizes.settled.get(scope.collection_id)
         if known is None or known[0] != when:
-            statement = _SQL["is_settled"].format(visible=_SQL["visible_latest"])
+            name = "is_settled_anew" if scope.spaces else "is_settled"
+            statement = _SQL[name].format(visible=_SQL["visible_latest"], space_id=int(scope.space_id))
             given = {"tended_position": scope.tended_position, "collection_id": scope.collection_id}
             row = self.connection.execute(statement, given, prepare=False).fetchone()
             known = self.sizes.settled[scope.collection_id] = (when, bool(row and row["settled"]))
@@ -219,7 +223,9 @@ class Neighbourhood:
         best = _SQL["best_by_score" if by_score else "best_by_distance"].format(
             shown=int(shown), quality=_SQL[f"quality_{self.scope.quality}"], score=_SCORE
         )
-        statement = _SQL[name].format(details=_SQL["details"].format(best=best), **parts)
+        statement = _SQL[name].format(
+            details=_SQL["details"].format(best=best, place=self.scope.in_space("place")), **parts
+        )
         cursor = self.connection.cursor(binary=True)
         return cursor.execute(statement, self._parameters(vector), prepare=prepare).fetchall()
 

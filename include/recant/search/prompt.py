@@ -41,7 +41,8 @@ class Asked:
     def parameters(self) -> dict[str, Any]:
         """What `read_state` is bound to."""
         session = self.session if self.as_of is None else None
-        return {"collection": self.collection, "session": session, "as_of": self.as_of, "analysis": analysis()}
+        given = {"collection": self.collection, "session": session, "as_of": self.as_of, "space_id": None}
+        return given | {"analysis": analysis()}
 
 
 @dataclass(slots=True)

@@ -43,25 +43,39 @@ class Scope:
     """Rises with each share that is taken out."""
     indexed: int = 0
     """About how many vectors the index holds, of all collections of the space."""
+    model: str = ""
+    model_digest: str = ""
+    """Of the space: what a query's vector is made by."""
+    spaces: tuple[int, ...] = ()
+    """Of a collection that was re-embedded, those that its chunks may have been written in; they are found by their texts."""
 
     @property
     def parameters(self) -> dict[str, Any]:
         """What the visibility tests are bound to."""
         return {"collection_id": self.collection_id, "position": self.position, "own": list(self.own)}
 
+    def in_space(self, part: str) -> str:
+        """A part of a statement that says how chunks and the vectors of the space come together."""
+        if not self.spaces:
+            return "" if part == "text_hash" else _SQL[f"{part}_own"]
+        return _SQL[f"{part}_any"].format(space_id=int(self.space_id), spaces=",".join(map(str, map(int, self.spaces))))
+
 
 def read_scope(
-    connection: Connection, collection: str, *, as_of: int | None, session: str | None, by_quality: bool = True
-) -> Scope:
+    connection: Connection, collection: str, *, as_of: int | None, session: str | None, by_quality: bool = True,
+    space_id: int | None = None,
+) -> Scope:  # fmt: skip
     """Where a search looks; `by_quality`, whether quality is to weigh in. As of a position it is that position's quality.
 
     Raises UnknownCollection, UsageError for a position that isn't there yet, PastHorizon for one that was reclaimed.
 
-    As of a position a session has nothing of its own: an open operation has no position.
+    As of a position a session has nothing of its own: an open operation has no position. `space_id`: another embedding space
+    than the one in use, to try it.
     """
     if not is_storable(session or ""):
         raise UsageError(f"{session!r} can't be a session's name")
     parameters = {"collection": collection, "session": session if as_of is None else None, "as_of": as_of}
+    parameters["space_id"] = space_id
     known = is_storable(collection)
     row = connection.execute(_SQL["describe_scope"], parameters, prepare=True).fetchone() if known else None
     if row is None:
@@ -76,6 +90,7 @@ def read_scope(
         position=row["position"] if as_of is None else as_of, visibility=visibility, own=tuple(row["own"]),
         has_index=row["has_index"], outside=row["outside"], tended_position=row["tended_position"],
         control_position=row["control_position"], generation=row["generation"], indexed=row["indexed"],
+        model=row["model"], model_digest=row["model_digest"], spaces=tuple(row["spaces"]),
         **_quality(row, as_of, by_quality),
     )  # fmt: skip
 

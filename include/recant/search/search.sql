@@ -8,18 +8,24 @@
 
 -- name: describe_scope
 -- What a search needs to know before it starts, read in the snapshot that answers it. `own`: the session's open operations.
-SELECT c.id AS collection_id, c.space_id, s.dimensions,
+-- `spaces`: where the collection was re-embedded, those that its chunks may have been written in.
+SELECT c.id AS collection_id, s.id AS space_id, s.dimensions, s.model, s.digest AS model_digest,
   coalesce((SELECT max(o.position) FROM operation o), 0) AS position,
   EXISTS (SELECT FROM chunk_quality) OR coalesce(q.folding IS NOT NULL, false) AS has_quality,
   coalesce(q.highest, 100)::float8 AS highest_quality,
   EXISTS (SELECT FROM operation o WHERE o.collection_id = c.id AND o.kind IN ('feedback', 'set_policy', 'recalculate_quality')
           AND o.position <= %(as_of)s::bigint) AS had_quality,
-  coalesce((SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass('recant.embedding_vector_' || c.space_id)), false) AS has_index,
+  coalesce((SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass('recant.embedding_vector_' || s.id)), false) AS has_index,
   coalesce(x.outside, 0) AS outside, coalesce(x.tended_position, 0) AS tended_position, coalesce(x.generation, 0) AS generation,
   coalesce((SELECT max(k.position) FROM operation k WHERE k.control), 0) AS control_position,
-  coalesce((SELECT p.reltuples FROM pg_class p WHERE p.oid = to_regclass('recant.embedding_vector_' || c.space_id)), 0)::bigint AS indexed,
-  ARRAY(SELECT o.id FROM operation o WHERE o.session = %(session)s::text AND o.life = 'open' AND o.collection_id = c.id ORDER BY o.id) AS own
-FROM collection c JOIN embedding_space s ON s.id = c.space_id LEFT JOIN vector_index x ON x.space_id = c.space_id
+  coalesce((SELECT p.reltuples FROM pg_class p WHERE p.oid = to_regclass('recant.embedding_vector_' || s.id)), 0)::bigint AS indexed,
+  ARRAY(SELECT o.id FROM operation o WHERE o.session = %(session)s::text AND o.life = 'open' AND o.collection_id = c.id ORDER BY o.id) AS own,
+  ARRAY(SELECT k.space_id FROM kept_space k WHERE k.collection_id = c.id AND (
+    %(space_id)s::integer IS NOT NULL OR EXISTS (SELECT FROM record r WHERE r.collection_id = c.id AND r.kind = 'embedding_space'))) AS spaces
+FROM collection c
+JOIN embedding_space s ON s.id = coalesce(%(space_id)s::integer,
+  CASE WHEN EXISTS (SELECT FROM embedding_choice) THEN space_at(c.id, %(as_of)s::bigint) ELSE c.space_id END)
+LEFT JOIN vector_index x ON x.space_id = s.id
 LEFT JOIN scored_collection q ON q.collection_id = c.id
 WHERE c.name = %(collection)s::text
 
@@ -65,6 +71,25 @@ SELECT NOT EXISTS (
   WHERE {visible}) AS settled
 
 
+-- name: is_settled_anew
+-- The same of a collection that was re-embedded: not where another space came into use, nor where what is seen again has its
+-- vector in this one outside the index.
+SELECT NOT EXISTS (
+  SELECT FROM (
+    SELECT v.record_id FROM operation k JOIN visibility_history h ON h.from_position = k.position JOIN version v ON v.operation_id = h.operation_id
+    WHERE k.control AND k.position > %(tended_position)s
+    UNION
+    SELECT h.record_id FROM operation k JOIN record_visibility_history h ON h.from_position = k.position
+    WHERE k.control AND k.position > %(tended_position)s) touched
+  JOIN record r ON r.id = touched.record_id AND r.collection_id = %(collection_id)s
+  WHERE r.kind = 'embedding_space' OR EXISTS (
+    SELECT FROM version v
+    JOIN chunk c ON c.version_id = v.version_id
+    JOIN embedding o ON o.id = c.embedding_id
+    JOIN embedding e ON e.space_id = {space_id} AND e.text_hash = o.text_hash AND NOT e.indexed
+    WHERE v.record_id = r.id AND {visible})) AS settled
+
+
 -- name: prepare_index_search
 -- One plan for all, made once: planning each time is the larger half of what versions cost a search.
 SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('hnsw.iterative_scan', 'strict_order', true),
@@ -84,11 +109,11 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('ena
 -- that was looked at, seen or not.
 WITH near AS MATERIALIZED (
   SELECT e.distance, e.step, h.*
-  FROM (SELECT s.id, s.distance, row_number() OVER (ORDER BY s.distance) AS step FROM ({source}) s) e
+  FROM (SELECT s.*, row_number() OVER (ORDER BY s.distance) AS step FROM ({source}) s) e
   CROSS JOIN LATERAL (
     SELECT c.id AS chunk_id, v.version_id, v.record_id, v.operation_id
     FROM chunk c JOIN version v ON v.version_id = c.version_id{documents}
-    WHERE c.embedding_id = e.id
+    WHERE c.embedding_id {written_with}
       AND (SELECT r.collection_id FROM record r WHERE r.id = v.record_id) = %(collection_id)s
       AND {visible}{filters}
     ORDER BY c.id LIMIT 1) h
@@ -98,17 +123,17 @@ WITH near AS MATERIALIZED (
 
 -- name: source_index
 -- What the index holds.
-SELECT x.id, x.vector::halfvec({dimensions}) <#> %(vector)s AS distance FROM embedding x
+SELECT x.id, x.vector::halfvec({dimensions}) <#> %(vector)s AS distance{text_hash} FROM embedding x
     WHERE x.space_id = {space_id} AND x.indexed ORDER BY x.vector::halfvec({dimensions}) <#> %(vector)s LIMIT {reach}
 
 
 -- name: source_all
 -- And what was taken out of it, merged by distance as either is asked for more.
-SELECT b.id, b.distance FROM ((
-    SELECT x.id, x.vector::halfvec({dimensions}) <#> %(vector)s AS distance FROM embedding x
+SELECT b.* FROM ((
+    SELECT x.id, x.vector::halfvec({dimensions}) <#> %(vector)s AS distance{text_hash} FROM embedding x
     WHERE x.space_id = {space_id} AND x.indexed ORDER BY x.vector::halfvec({dimensions}) <#> %(vector)s LIMIT {reach})
     UNION ALL (
-    SELECT x.id, x.vector::halfvec({dimensions}) <#> %(vector)s AS distance FROM embedding x
+    SELECT x.id, x.vector::halfvec({dimensions}) <#> %(vector)s AS distance{text_hash} FROM embedding x
     WHERE x.space_id = {space_id} AND NOT x.indexed ORDER BY x.vector::halfvec({dimensions}) <#> %(vector)s LIMIT {reach})) b
     ORDER BY b.distance LIMIT {reach}
 
@@ -123,7 +148,7 @@ match AS MATERIALIZED (
   GROUP BY c.embedding_id),
 nearest AS MATERIALIZED (
   SELECT e.vector::halfvec({dimensions}) <#> %(vector)s AS distance, m.chunk_id
-  FROM match m JOIN embedding e ON e.id = m.embedding_id
+  FROM {embedded}
   ORDER BY 1, 2 LIMIT {candidates}),
 near AS (
   SELECT n.distance, NULL::bigint AS step, n.chunk_id, v.version_id, v.record_id, v.operation_id
@@ -157,7 +182,7 @@ SELECT count(*) AS chunks FROM (
 -- name: details
 -- What a hit shows, of the best of the candidates in `near`.
 SELECT n.distance, n.chunk_id, n.record_id AS document_id, r.key AS source, d.title, c.text, n.operation_id, n.quality,
-  c.index, c.chunk_type, c.parent_headers, d.attributes || c.attributes AS attributes, c.embedding_id, n.candidates, n.furthest, n.steps
+  c.index, c.chunk_type, c.parent_headers, d.attributes || c.attributes AS attributes, {place} AS embedding_id, n.candidates, n.furthest, n.steps
 FROM ({best}) n
 JOIN chunk c ON c.id = n.chunk_id
 JOIN document_version d ON d.version_id = n.version_id
@@ -202,6 +227,37 @@ compute_quality(%(collection_id)s::integer, %(position)s::bigint, ARRAY(SELECT x
 
 -- name: quality_none
 (SELECT NULL::bigint AS chunk_id, NULL::real AS score WHERE false)
+
+
+-- name: text_hash_any
+-- What follows is filled in where all chunks of a collection have their vectors in its one space (`own`), or where chunks were
+-- written in several and are found by their texts (`any`).
+, x.text_hash
+
+
+-- name: written_with_own
+= e.id
+
+
+-- name: written_with_any
+IN (SELECT o.id FROM embedding o WHERE o.space_id = ANY ('{{{spaces}}}'::integer[]) AND o.text_hash = e.text_hash)
+
+
+-- name: embedded_own
+match m JOIN embedding e ON e.id = m.embedding_id
+
+
+-- name: embedded_any
+(SELECT o.text_hash, min(x.chunk_id) AS chunk_id FROM match x JOIN embedding o ON o.id = x.embedding_id GROUP BY o.text_hash) m
+  JOIN embedding e ON e.space_id = {space_id} AND e.text_hash = m.text_hash
+
+
+-- name: place_own
+c.embedding_id
+
+
+-- name: place_any
+(SELECT min(y.id) FROM embedding o JOIN embedding y ON y.space_id = ANY ('{{{spaces}}}'::integer[]) AND y.text_hash = o.text_hash WHERE o.id = c.embedding_id)
 
 
 -- name: visible_latest

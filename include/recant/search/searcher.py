@@ -34,11 +34,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    Embed = Callable[[str], NDArray[np.floating[Any]]]
+
 MODES = ("semantic", "keyword", "hybrid")
 MAX_LIMIT = 1_000
 MAX_CANDIDATES = 8_192
 _HOW_FOUND = ("distance", "candidates", "furthest", "steps", "number", "index", "embedding_id")
 """Columns that are no part of a hit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """An embedding space: the model that makes its vectors, by name and by the sha256 of its weights."""
+
+    id: int
+    model: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +70,21 @@ class Searcher:
     """
 
     def __init__(
-        self, database: Database, embed_query: Callable[[str], NDArray[np.floating[Any]]], rerank: Rerank | None = None
+        self,
+        database: Database,
+        embed_query: Callable[[str], NDArray[np.floating[Any]]],
+        rerank: Rerank | None = None,
+        *,
+        embed_in: Callable[[Space], Embed] | None = None,
     ) -> None:
-        """`embed_query` gives the vector of one text, in the space of the collections that are searched; `rerank` says of
-        texts how well they answer a query.
+        """`embed_query` gives the vector of one text, in the space of the collections that are searched; where they have
+        several, `embed_in` gives the function for each. `rerank` says of texts how well they answer a query.
         """
         self._rerank = rerank
         self._database = database
         self._embed_query = embed_query
+        self._embed_in = embed_in
+        self._spaces: dict[tuple[str, int | None], Space] = {}
         self._sizes = Sizes()
         self._reader = KeywordReader()
         self._memory = Memory()
@@ -77,6 +95,7 @@ class Searcher:
         mode: str = "semantic", limit: int = 10, as_of: int | None = None, session: str | None = None,
         agent: str | None = None, filters: Filters | None = None, fusion: Fusion | None = None,
         by_quality: bool = True, refine: Refinement | None = None,
+        space_id: int | None = None,
     ) -> SearchResult:  # fmt: skip
         """The `limit` (1 to 1,000) best chunks for the query: nearest to it, or to `vector` (any length but zero) when it is
         given, by its words (`query`), or by both (`fusion`).
@@ -85,15 +104,19 @@ class Searcher:
         the latest; nothing more with `as_of`. What a session is shown, and `agent` who searched, is recorded before it
         is returned. `refine`: duplicates, re-ranking, diversity, what stands around hits. `fusion`: None, as set for the
         collection. `filters`: see `recant.search.filters`. Without `by_quality` quality is shown and doesn't weigh. The
-        snapshot and the position belong together. Raises UsageError, UnknownCollection, DimensionMismatch.
+        snapshot and the position belong together. `space_id`: in that embedding space instead of the one in use. Raises
+        UsageError, UnknownCollection, DimensionMismatch.
         """
         _check(limit)
         asked = _asked(mode, limit, fusion, refine)
         condition, reads = read_filters(filters), reader(session, agent)
-        wanted = self._vector_of(query, vector, asked)
+        meant = self._meant(collection, space_id)
+        wanted = self._vector_of(query, vector, asked, meant)
         answered = self._prompt_answer(query, condition, asked, ScopeAsked(collection, as_of, session, by_quality))
         if answered is None:
-            with self._snapshot(collection, as_of, session, condition, asked, by_quality) as (around, words):
+            with self._snapshot(collection, as_of, session, condition, asked, by_quality, space_id) as (around, words):
+                if vector is None and self._is_elsewhere(around.scope, meant):
+                    wanted = self._vector_of(query, vector, asked, self._note(around.scope, space_id))
                 answered = around.scope, self._answer(around, words, query, wanted, asked)
         scope, result = answered
         if reads is not None:
@@ -105,6 +128,7 @@ class Searcher:
         self, queries: Iterable[str], *, collection: str, mode: str = "semantic", limit: int = 10,
         as_of: int | None = None, session: str | None = None, agent: str | None = None, filters: Filters | None = None,
         fusion: Fusion | None = None, by_quality: bool = True, refine: Refinement | None = None,
+        space_id: int | None = None,
     ) -> Iterator[SearchResult]:  # fmt: skip
         """One result a query, in their order, all of one snapshot and so of one position, each as soon as it is known.
 
@@ -116,17 +140,31 @@ class Searcher:
         condition, reads = read_filters(filters), reader(session, agent)
         recorder = nullcontext() if reads is None else self._database.connection()
         with (
-            self._snapshot(collection, as_of, session, condition, asked, by_quality) as (around, words),
+            self._snapshot(collection, as_of, session, condition, asked, by_quality, space_id) as (around, words),
             recorder as record_on,
         ):
+            space = self._note(around.scope, space_id)
             for query in queries:
-                result = self._answer(around, words, query, self._vector_of(query, None, asked), asked)
+                result = self._answer(around, words, query, self._vector_of(query, None, asked, space), asked)
                 if reads is not None and record_on is not None:
                     reads.record(record_on, around.scope, result)
                 yield result
 
+    def _meant(self, collection: str, space_id: int | None) -> Space | None:
+        """The space that the last search of the collection was in: most likely this one's, too."""
+        return self._spaces.get((collection, space_id))
+
+    def _note(self, scope: Scope, space_id: int | None) -> Space:
+        space = Space(scope.space_id, scope.model, scope.model_digest)
+        if scope.visibility != "as_of":
+            self._spaces[scope.collection, space_id] = space
+        return space
+
+    def _is_elsewhere(self, scope: Scope, meant: Space | None) -> bool:
+        return self._embed_in is not None and (meant is None or meant.digest != scope.model_digest)
+
     def _vector_of(
-        self, query: str | None, vector: NDArray[np.floating[Any]] | None, asked: _Asked
+        self, query: str | None, vector: NDArray[np.floating[Any]] | None, asked: _Asked, space: Space | None
     ) -> NDArray[np.float32] | None:
         if (query is None or not query.strip()) and (vector is None or asked.mode != "semantic"):
             raise UsageError("The query is empty: say what to search for")
@@ -135,23 +173,27 @@ class Searcher:
             return None
         if vector is None:
             text = query or ""
-            vector = self._embed_query(text if asked.mode == "semantic" else parse(text, ()).plain or text)
+            if self._embed_in is not None and space is None:
+                return None
+            embed = self._embed_query if self._embed_in is None or space is None else self._embed_in(space)
+            vector = embed(text if asked.mode == "semantic" else parse(text, ()).plain or text)
         return _unit(vector)
 
     @contextmanager
     def _snapshot(
         self, collection: str, as_of: int | None, session: str | None, condition: Condition | None,
-        asked: _Asked, by_quality: bool,
+        asked: _Asked, by_quality: bool, space_id: int | None,
     ) -> Iterator[tuple[Neighbourhood, KeywordSearch]]:  # fmt: skip
         """Where the queries are answered. What the keyword index lacks is put into it first, where it is much."""
         if asked.mode != "semantic" and collection not in self._indexed:
             self._index_first(collection, as_of, session)
         with self._database.snapshot() as connection:
-            scope = read_scope(connection, collection, as_of=as_of, session=session, by_quality=by_quality)
+            asked_of = {"as_of": as_of, "session": session, "by_quality": by_quality, "space_id": space_id}
+            scope = read_scope(connection, collection, **asked_of)  # type: ignore[arg-type]
             around = Neighbourhood(connection, scope, Predicate(condition) if condition else None, self._sizes)
             words = KeywordSearch(around, self._reader)
             yield around, words
-            if asked.mode == "keyword":
+            if asked.mode == "keyword" and space_id is None:
                 self._memory.note(connection, ScopeAsked(collection, as_of, session, by_quality), scope, words.view)
 
     def _prompt_answer(

@@ -37,7 +37,7 @@ class Sizes:
     """The position from which on a collection is known to be large; it stays so."""
     matches: OrderedDict[tuple[int, str], tuple[int, int, int]] = field(default_factory=OrderedDict)
     """By collection and filter: the position at which matches were counted, up to how many, and how many there were."""
-    settled: dict[int, tuple[tuple[int, int, int], bool]] = field(default_factory=dict)
+    settled: dict[int, tuple[tuple[int, ...], bool]] = field(default_factory=dict)
     """Whether a collection's index held all that was seen, and when: that stands until a control operation is published or
     the index is tended.
     """

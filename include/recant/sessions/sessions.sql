@@ -48,5 +48,5 @@ SELECT id FROM operation WHERE session = %(name)s AND life = 'open' ORDER BY id
 
 -- name: written_collections
 SELECT DISTINCT c.space_id, e.dimensions
-FROM operation o JOIN collection c ON c.id = o.collection_id JOIN embedding_space e ON e.id = c.space_id
+FROM operation o JOIN collection_space c ON c.collection_id = o.collection_id JOIN embedding_space e ON e.id = c.space_id
 WHERE o.id = ANY (%(operation_ids)s)

@@ -28,6 +28,7 @@ _BY_CODE: dict[str, type[errors.RecantError]] = {
     "RC020": errors.PastHorizon,
     "RC030": errors.PlanClosed,
     "RC031": errors.PlanStale,
+    "RC040": errors.VectorsMissing,
 }
 
 

@@ -3,7 +3,7 @@
 -- name: find_indexes
 -- Spaces that have a vector index, and the collections that they are of.
 SELECT s.id AS space_id, s.dimensions, s.model, i.oid::regclass::text AS index_name,
-  ARRAY(SELECT c.name FROM collection c WHERE c.space_id = s.id ORDER BY c.id) AS collections,
+  ARRAY(SELECT c.name FROM collection_space c WHERE c.space_id = s.id ORDER BY c.collection_id) AS collections,
   coalesce(x.outside, 0) AS outside, coalesce(x.tended_position, 0) AS tended_position, x.recall,
   coalesce(pg_relation_size(i.oid), 0) AS size_bytes, greatest(i.reltuples, 0)::bigint AS entries,
   CASE WHEN x.built_bytes > 0 AND x.built_entries > 1000 AND i.reltuples > 1000
