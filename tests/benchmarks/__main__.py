@@ -67,7 +67,6 @@ QUICK: dict[str, dict[str, Any]] = {
     "quality": {"chunks": 20_000, "documents": 500, "spoken": 100, "queries": 20},
     "export": {"chunks": 5_000},
     "keyword": {"chunks": 5_000, "queries": 50},
-    "relevance": {"functions": 100, "queries": 20},
     "audit": {"chunks": 4_000},
     "relevance": {"functions": 60, "sections": 40, "translations": 30, "queries": 10},
 }
