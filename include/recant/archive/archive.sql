@@ -200,13 +200,13 @@ SELECT EXISTS (SELECT FROM artifact a JOIN operation o ON o.id = a.operation_id
 -- name: archives_of_versions
 -- Archives that stand and may hold these versions, the last made first, each with those that it may hold.
 SELECT a.id AS artifact_id, a.path, a.operation_id, encode(a.sha256, 'hex') AS sha256, c.name AS collection, array_agg(v.version_id) AS versions,
-       s.digest AS space_digest
+       s.digest AS space_digest, EXISTS (SELECT FROM kept_space k WHERE k.collection_id = c.id AND k.space_id <> s.id) AS has_other_spaces
 FROM artifact a JOIN operation w ON w.id = a.operation_id AND w.life = 'published'
 JOIN collection c ON c.id = a.collection_id JOIN embedding_space s ON s.id = space_at(c.id, NULL)
 JOIN record r ON r.collection_id = a.collection_id JOIN version v ON v.record_id = r.id
 JOIN operation o ON o.id = v.operation_id AND o.position BETWEEN a.first_position AND a.position
 WHERE v.version_id = ANY (%(versions)s::bigint[]) AND a.kind = 'archive' AND a.removed_at IS NULL AND NOT a.replaced
-GROUP BY a.id, a.path, a.operation_id, a.sha256, a.read_position, c.name, s.digest ORDER BY a.read_position DESC, a.id DESC
+GROUP BY a.id, a.path, a.operation_id, a.sha256, a.read_position, c.id, c.name, s.id, s.digest ORDER BY a.read_position DESC, a.id DESC
 
 -- name: holds_reclaimed
 -- Whether a history may hold payloads that were reclaimed after it was made.

@@ -111,14 +111,16 @@ def _unusable(row: Row) -> str:
         return f"The archive {path} is gone: put it back."
     if file_sha256(path) != row["sha256"]:
         return f"The archive {path} isn't what operation {row['operation_id']} wrote: it was changed, or is damaged."
+    with open_archive(path) as file:
+        if row["has_other_spaces"] or file.attributes["model_digest"] != row["space_digest"]:
+            return f"The archive {path} can't be used while {row['collection']} has vectors of another model than it holds."
     return ""
 
 
 def _source(row: Row, missing: Mapping[int, Needed]) -> Source:
     with open_archive(Path(row["path"])) as file:
-        fits = file.attributes["model_digest"] == row["space_digest"]
         rows = _rows_of(file, frozenset(missing))
-        kept = {v: at for v, at in rows.items() if fits and _hash_at(file, at) == missing[v].content_hash}
+        kept = {v: at for v, at in rows.items() if _hash_at(file, at) == missing[v].content_hash}
         chunks = sum(int(file.read("documents", "chunk_count", at, at + 1)[0]) for at in kept.values())
     return Source(row["path"], row["sha256"], row["artifact_id"], tuple(sorted(kept)), chunks)
 

@@ -55,9 +55,17 @@ SELECT horizon, held_by, versions, chunks, embeddings, rules FROM preview_reclai
 SELECT versions, chunks, embeddings FROM free_reclaimed(%(versions)s, %(chunks)s)
 
 -- name: preview_sweep
--- Embeddings that were there at the last reclaim, and that no chunk uses.
+-- Embeddings that were there at the last reclaim, and that no chunk uses; nor has their text, where other spaces are kept for it.
 SELECT count(*) AS orphans FROM embedding e
 WHERE e.id <= (SELECT h.embedding_id FROM horizon h) AND NOT EXISTS (SELECT FROM chunk c WHERE c.embedding_id = e.id)
+  AND NOT EXISTS (
+    SELECT FROM kept_space k
+    JOIN kept_space s ON s.collection_id = k.collection_id
+    JOIN embedding x ON x.space_id = s.space_id AND x.text_hash = e.text_hash
+    JOIN chunk c ON c.embedding_id = x.id
+    JOIN version v ON v.version_id = c.version_id
+    JOIN record r ON r.id = v.record_id AND r.collection_id = k.collection_id
+    WHERE k.space_id = e.space_id)
 
 -- name: sweep_embeddings
 SELECT last_id, embeddings FROM sweep_embeddings(%(after)s, %(limit)s)

@@ -16,7 +16,7 @@ from recant.errors import PastHorizon, PlanStale, Refused
 from recant.oplog import Attribution
 from recant.rollback.rendering import plan_markdown
 from tests.integration.archive.conftest import WHO, write_rich
-from tests.integration.library import Library
+from tests.integration.library import Library, TinyModel
 
 
 def plan(kb, operation_id: int):
@@ -203,3 +203,19 @@ def test_a_plan_tells_people_what_it_brings_back(kb, library: Library, freed) ->
     with contextlib.redirect_stdout(io.StringIO()) as shown:
         show_plan(Output(False), told)
     assert "2 versions, 4 chunks" in shown.getvalue()
+
+
+def test_while_other_vectors_are_kept_it_is_refused(kb, library: Library, freed) -> None:
+    """A text brought back would lack the other model's vector: not before those are given up."""
+    second, path, _ = freed
+    other = Library(kb.database, "elsewhere", TinyModel("other", "other-digest")).collection
+    with kb.database.connection() as connection:
+        connection.execute("RESET ROLE")
+        kept = "INSERT INTO recant.kept_space (collection_id, space_id) VALUES (%s, %s)"
+        connection.execute(kept, [library.collection.id, other.space_id])
+    with pytest.raises(PastHorizon, match=rf"{path} can't be used while library has vectors of another model"):
+        plan(kb, second)
+    with kb.database.connection() as connection:
+        connection.execute("RESET ROLE")
+        connection.execute("DELETE FROM recant.kept_space")
+    assert plan(kb, second).revival.sources
