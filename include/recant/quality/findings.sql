@@ -11,11 +11,13 @@ ORDER BY wanted.place, c.index
 SELECT id AS chunk_id, text FROM chunk WHERE id = ANY (%(chunks)s::bigint[])
 
 -- name: one_vector_each
--- A vector of each document, any: chosen by the chunk's id, so the same each time; in the space in use.
+-- A vector of each document in the space in use, any: chosen by the chunk's id, so the same each time.
 SELECT DISTINCT ON (c.version_id) e.vector
-FROM embedding_space s JOIN chunk c ON true JOIN embedding w ON w.id = c.embedding_id
-JOIN embedding e ON e.space_id = s.id AND e.text_hash = w.text_hash AND vector_dims(e.vector) = s.dimensions
-WHERE s.id = space_at(%(collection_id)s, NULL) AND c.version_id = ANY (%(versions)s::bigint[])
+FROM chunk c JOIN embedding w ON w.id = c.embedding_id
+JOIN collection_space k ON k.collection_id = %(collection_id)s
+JOIN embedding_space s ON s.id = k.space_id
+JOIN embedding e ON e.space_id = k.space_id AND e.text_hash = w.text_hash AND vector_dims(e.vector) = s.dimensions
+WHERE c.version_id = ANY (%(versions)s::bigint[])
 ORDER BY c.version_id, hashint8(c.id)
 
 -- name: one_text_each
