@@ -11,13 +11,17 @@ from pathlib import Path
 import psycopg
 import pytest
 
+import recant
 from recant.cli import main
 from recant.errors import DatabaseUnreachable, ReplicaConflict
 from recant.installation.doctor import doctor
+from recant.lineage import Start
+from recant.oplog import Selector
 from recant.settings import Settings, read_settings
 from recant.store import Connection, Database, connect_once, names_several, primary_dsn, server_states
 from recant.store.failures import translated
 from tests.integration.library import Library
+from tests.integration.lineage.test_every_kind import do_everything
 from tests.streaming_replica import Cluster, streaming_cluster
 
 pytestmark = pytest.mark.timeout(300)
@@ -100,22 +104,19 @@ def test_a_standby_that_is_late_is_waited_for_and_then_passed_over(cluster: Clus
         assert on_a_standby(connection)
 
 
-def test_whole_searches_and_lineage_are_answered_by_the_standby(cluster: Cluster, tmp_path: Path) -> None:
-    """What the library offers works on a server that takes no write: the same answers as the primary gives."""
-    import recant
-    from recant.lineage import Start
-
-    docs = tmp_path / "docs"
-    docs.mkdir()
-    (docs / "a.md").write_text("# Backups\n\nBackups are taken every night.\n")
-    answers = []
+def test_everything_works_with_a_standby(cluster: Cluster, tmp_path: Path) -> None:
+    """Every kind of operation, one after the other; then the standby answers as the primary does, and all of it verifies."""
     with recant.connect(settings=_settings(cluster.dsn, tmp_path)) as kb:
-        operation = kb.ingest([str(docs)], collection="both").operation_id
+        do_everything(kb, tmp_path)
+        (first,) = kb.log(Selector(runs=("first",)))
+        assert kb.verify().ok
+    answers = []
     for dsn in (cluster.dsn, cluster.primary_alone):
         with recant.connect(settings=_settings(dsn, tmp_path)) as kb:
-            found = kb.search("when are backups taken?", collection="both", mode="hybrid")
-            lineage = kb.lineage.upstream(Start(operation=operation)).to_dict()
-            answers.append(([(hit.chunk_id, hit.score) for hit in found.hits], lineage))
+            found = kb.search("when are backups taken?", mode="hybrid")
+            lineage = kb.lineage.downstream(Start(operation=first.operation_id)).to_dict()
+            radius = kb.blast_radius(Selector(operations=(first.operation_id,))).to_dict()
+            answers.append(([(hit.chunk_id, hit.score) for hit in found.hits], lineage, radius))
             with kb.database.snapshot() as connection:
                 assert on_a_standby(connection) == (dsn == cluster.dsn)
     assert answers[0] == answers[1]
