@@ -11,7 +11,7 @@ WHERE s.collection_id = %(collection_id)s AND s.analysis = %(analysis)s
 
 -- name: read_state
 -- What an answer depends on besides the question, as a text. As of a position: if that can still be answered.
-SELECT s::text || coalesce(l.ids::text, '') || coalesce(CASE WHEN %(as_of)s::bigint IS NOT NULL THEN require_answerable(%(as_of)s::bigint)::text END, '') AS state
+SELECT s::text || coalesce(l.ids::text, '') || coalesce(CASE WHEN %(as_of)s::bigint IS NOT NULL THEN require_answerable_of(%(as_of)s::bigint, %(collection)s::text)::text END, '') AS state
 FROM ({scope}) s CROSS JOIN ({segments}) l
 
 
