@@ -204,6 +204,8 @@ INDEXES = (
     ("document_version_attributes", "document_version USING gin (attributes jsonb_path_ops) WITH (gin_pending_list_limit = 256)"),
     ("chunk_attributes", f"chunk USING gin ({FACETS} jsonb_path_ops) WITH (gin_pending_list_limit = 256) WHERE {FACETS} <> '{{}}'"),
     ("record_prefix", "record (key text_pattern_ops) WHERE kind = 'document'"),
+    ("vector_chunk_type", "chunk (chunk_type, version_id) WHERE chunk_type <> 'text'"),
+    ("vector_chunk_headers", "chunk USING gin (parent_headers) WITH (gin_pending_list_limit = 256)"),
 )  # fmt: skip
 
 
