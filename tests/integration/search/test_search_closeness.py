@@ -18,7 +18,8 @@ def test_the_database_weighs_to_the_bit(library: Library) -> None:
         for distance in range(-1_010, 200, 37)
         for quality in (None, 0.0, 12.3, 49.9, 50.0, 50.1, 77.7, 100.0)
     ]
-    statement = f"SELECT {nearest._SCORE} AS score FROM unnest(%s::float8[], %s::float8[]) WITH ORDINALITY AS s (distance, quality, n) ORDER BY s.n"
+    rows_of = "unnest(%s::float8[], %s::float8[]) WITH ORDINALITY AS s (distance, quality, n)"
+    statement = f"SELECT {nearest._SCORE} AS score FROM {rows_of} ORDER BY s.n"
     with library.database.transaction() as connection:
         rows = connection.execute(statement, [[d for d, _ in cases], [q for _, q in cases]]).fetchall()
     assert [row["score"] for row in rows] == [weigh(-d, quality_multiplier(q)) for d, q in cases]
