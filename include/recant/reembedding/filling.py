@@ -108,7 +108,11 @@ class Filler:
         after = 0
         while rows := self._page(after):
             after = rows[-1]["id"]
-            found = {bytes(row["text_hash"]): with_headers(row["parent_headers"], row["text"]) for row in rows}
+            found = {
+                bytes(row["text_hash"]): with_headers(row["parent_headers"], row["text"])
+                for row in rows
+                if row["text_hash"] is not None
+            }
             if true := {address: text for address, text in found.items() if text_hash(text) == address}:
                 yield true
 

@@ -8,16 +8,18 @@ SELECT k.space_id FROM kept_space k JOIN embedding_space s ON s.id = k.space_id
 WHERE k.collection_id = %(collection_id)s AND s.digest = %(digest)s
 
 -- name: missing_texts
--- Chunks whose texts a space lacks, by id; what an aborted operation wrote is never seen.
-SELECT c.id, c.parent_headers, c.text, e.text_hash
-FROM chunk c
-JOIN embedding e ON e.id = c.embedding_id
-JOIN version v ON v.version_id = c.version_id
-JOIN record r ON r.id = v.record_id
-JOIN operation o ON o.id = v.operation_id
-WHERE c.id > %(after)s AND r.collection_id = %(collection_id)s AND o.life <> 'aborted' AND e.space_id <> %(space_id)s
-  AND NOT EXISTS (SELECT FROM embedding n WHERE n.space_id = %(space_id)s AND n.text_hash = e.text_hash)
-ORDER BY c.id LIMIT %(at_most)s
+-- The next chunks by id, with the texts of those that a space lacks; text_hash is null for the others. What an aborted operation
+-- wrote is never seen. The innermost limit stands on the primary key's order alone, and what follows is looked up row by row.
+SELECT c.id, w.text_hash, CASE WHEN w.text_hash IS NOT NULL THEN c.text END AS text, c.parent_headers
+FROM (SELECT x.id, x.version_id, x.embedding_id, x.parent_headers, x.text FROM chunk x WHERE x.id > %(after)s ORDER BY x.id LIMIT %(at_most)s) c
+LEFT JOIN LATERAL (
+  SELECT e.text_hash FROM embedding e
+  WHERE e.id = c.embedding_id AND e.space_id <> %(space_id)s
+    AND (SELECT r.collection_id FROM version v JOIN record r ON r.id = v.record_id WHERE v.version_id = c.version_id) = %(collection_id)s
+    AND (SELECT o.life <> 'aborted' FROM version v JOIN operation o ON o.id = v.operation_id WHERE v.version_id = c.version_id)
+    AND (SELECT n.id FROM embedding n WHERE n.space_id = %(space_id)s AND n.text_hash = e.text_hash LIMIT 1) IS NULL
+  LIMIT 1) w ON true
+ORDER BY c.id
 
 -- name: count_texts
 -- Distinct texts of a collection, and how many of them a space lacks.
