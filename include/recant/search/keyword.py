@@ -204,7 +204,7 @@ class KeywordSearch:
             place=self.scope.in_space("place"),
             documents=documents_joined(filters),
             shown=_SQL["shown"] if shown else "",
-            shown_from=f"\n{_SQL['shown_from']}" if shown else "",
+            shown_from="\n" + _SQL["shown_from"] if shown else "",
         )
         given = self.around.parameters | given
         if self.last is not None:

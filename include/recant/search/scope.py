@@ -12,6 +12,18 @@ from recant.search.ranking import HIGHEST_QUALITY
 from recant.store import Connection, Row, load
 
 _SQL = load(__package__, "search.sql")
+_OF_ONE_SPACE = {
+    "text_hash": "",
+    "written_with": _SQL["written_with_own"],
+    "embedded": _SQL["embedded_own"],
+    "place": _SQL["place_own"],
+}
+_OF_ANY_SPACE = {
+    "text_hash": _SQL["text_hash_any"],
+    "written_with": _SQL["written_with_any"],
+    "embedded": _SQL["embedded_any"],
+    "place": _SQL["place_any"],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +69,8 @@ class Scope:
     def in_space(self, part: str) -> str:
         """A part of a statement that says how chunks and the vectors of the space come together."""
         if not self.spaces:
-            return "" if part == "text_hash" else _SQL[f"{part}_own"]
-        return _SQL[f"{part}_any"].format(space_id=int(self.space_id), spaces=",".join(map(str, map(int, self.spaces))))
+            return _OF_ONE_SPACE[part]
+        return _OF_ANY_SPACE[part].format(space_id=int(self.space_id), spaces=",".join(map(str, map(int, self.spaces))))
 
 
 def read_scope(
