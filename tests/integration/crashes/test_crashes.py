@@ -38,8 +38,8 @@ def test_a_torn_rollback_is_found_out(arena: Arena):
 
 
 def test_a_publish_that_is_forgotten_is_found_out(arena: Arena):
-    """One that was answered before it was written to the disk is gone with the server. (The disk may be quicker, once.)"""
+    """One that was answered before it was written to the disk is gone with the server. (The disk may be quicker, now and then.)"""
     last = arena.reference("hasty publish").exchanges[-1]["number"]
     with pytest.raises(AssertionError, match="operation lacks"):
-        for _ in range(4):
+        for _ in range(12):
             arena.check("hasty publish", Point("server", "before", last))

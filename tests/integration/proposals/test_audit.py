@@ -65,7 +65,7 @@ def test_without_a_suite_the_gates_own_is_used(desk: Desk):
 
 def test_an_audit_of_nothing(desk: Desk):
     """An unknown collection is an error; an empty one is fine; no rows at once is a wrong call."""
-    with pytest.raises(UnknownCollection, match="recant collections"):
+    with pytest.raises(UnknownCollection, match='no collection "elsewhere"'):
         desk.kb.audit("elsewhere")
     assert desk.library.collection.name == "library"
     assert desk.kb.audit("library", suite=desk.strict).to_dict()["documents"] == 0
