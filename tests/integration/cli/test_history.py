@@ -100,7 +100,13 @@ def test_status_tells_whether_the_database_answers(recant: Run, library: Library
     library.publish({"a": "one"})
     found = recant("status", "--json")
     assert found.code == 0
-    assert found.document["database"] == {"reachable": True, "position": 1, "horizon": 0, "problem": None, "servers": []}
+    assert found.document["database"] == {
+        "reachable": True,
+        "position": 1,
+        "horizon": 0,
+        "problem": None,
+        "servers": [],
+    }
     assert found.document["parts"]["postgres"]["running"] is False
     assert "The log is at position 1." in recant("status").out
 

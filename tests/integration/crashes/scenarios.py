@@ -216,7 +216,9 @@ def hasty_publish(library: Library, facts: Facts) -> None:
     with psycopg.connect(library.database.dsn, autocommit=True) as connection:
         connection.execute("SET synchronous_commit = off")
         connection.execute("SET search_path = recant")
-        connection.execute("SELECT publish_operations(ARRAY[id]) FROM operation WHERE id = %s AND life = 'open'", [facts["open"]])
+        connection.execute(
+            "SELECT publish_operations(ARRAY[id]) FROM operation WHERE id = %s AND life = 'open'", [facts["open"]]
+        )
         connection.execute("SELECT 'and on with something else'")
 
 
