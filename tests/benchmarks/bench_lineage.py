@@ -23,6 +23,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Event
 
@@ -47,13 +49,13 @@ from tests.marquez_server import own_marquez
 CHUNKS_PER_WRITE = 200
 COLLECTIONS = 5
 WARM_UP_WRITES = 5
-SETTLE_SECONDS = 0.05
+SETTLE_SECONDS = 0.2
 """For a relay to be done with the write before: its work isn't charged to the next one."""
 OFF = "lineage off"
 MARQUEZ_ANSWERS_AFTER_SECONDS = 0.02
 
 
-def run(writes: int = 120, events: int = 400, marquez_events: int = 200, seed: int = 5) -> list[Measure]:
+def run(writes: int = 60, events: int = 400, marquez_events: int = 200, seed: int = 5) -> list[Measure]:
     """Measures with `writes` writes for each way of a backend, and with so many events to drain."""
     with measured_server() as (_, dsn):
         measures = writing(dsn, writes, seed)
@@ -124,14 +126,33 @@ def backends() -> Iterator[dict[str, str | None]]:
     silent: Answer = lambda event, attempt: 30.0  # noqa: E731
     failing: Answer = lambda event, attempt: 500  # noqa: E731
     dying: Answer = lambda event, attempt: "reset" if attempt < 3 else 201  # noqa: E731
-    with Collector(silent) as slow, Collector(failing) as broken, Collector(dying) as mortal:
+    with answering(silent) as slow, answering(failing) as broken, answering(dying) as mortal:
         yield {
             OFF: None,
             "Marquez absent": f"http://127.0.0.1:{free_port(39_000)}",
-            "Marquez silent": slow.url,
-            "Marquez answers 500": broken.url,
-            "Marquez dies and comes back": mortal.url,
+            "Marquez silent": slow,
+            "Marquez answers 500": broken,
+            "Marquez dies and comes back": mortal,
         }
+
+
+@contextmanager
+def answering(answer: Answer) -> Iterator[str]:
+    """A collector's address. It runs in a process of its own: in the writer's it would hold the writer up."""
+    here, there = Pipe(duplex=False)
+    process = get_context("fork").Process(target=_collect, args=(answer, there), daemon=True)
+    process.start()
+    try:
+        yield here.recv()
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _collect(answer: Answer, told: Connection) -> None:
+    with Collector(answer) as collector:
+        told.send(collector.url)
+        Event().wait()
 
 
 @contextmanager

@@ -98,6 +98,11 @@ LEFT JOIN LATERAL (
 WHERE e.id = ANY (%(events)s)
 ORDER BY e.id;
 
+-- name: commit_lazily
+-- What became of an attempt needn't be on the disk at once: lost with the server, it is tried again. A writer's commit would
+-- wait for the disk to be done with it.
+SET LOCAL synchronous_commit = off
+
 -- name: mark_delivered
 UPDATE lineage_delivery SET state = 'delivered', attempts = attempts + 1, delivered_at = clock_timestamp(), error = NULL
 WHERE destination = %(destination)s AND event_id = ANY (%(events)s) AND state = 'pending';

@@ -75,9 +75,11 @@ class Outbox:
         return row["seconds"] if row else None
 
     def _record(self, query: str, deliveries: Sequence[Delivery], **values: JSON) -> None:
+        queries = load(__package__, "lineage.sql")
         parameters = {"destination": self.destination, "events": [d.event_id for d in deliveries], **values}
         with self._database.transaction() as connection:
-            connection.execute(load(__package__, "lineage.sql")[query], parameters)
+            connection.execute(queries["commit_lazily"])
+            connection.execute(queries[query], parameters)
 
 
 def attach_destination(database: Database, kind: str, address: str | None) -> str:

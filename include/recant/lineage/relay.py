@@ -29,6 +29,8 @@ from recant.store import Connection, Database, load
 log = logging.getLogger("recant.lineage")
 
 NEWS_TIMEOUT_SECONDS = 0.25
+GATHERING_SECONDS = 0.1
+"""From news until anything is done about it: a short write is over then, and tells its start and its end together."""
 SECOND_RELAY_SECONDS = 1.0
 FAREWELL_SECONDS = 0.5
 OWN_MARQUEZ = "the installation's own"
@@ -104,6 +106,7 @@ class Relay:
     def _pass_on_news(self, connection: Connection, couriers: Sequence[Courier]) -> None:
         while not self._stopped:
             if list(connection.notifies(timeout=NEWS_TIMEOUT_SECONDS, stop_after=1)):
+                self._rest(GATHERING_SECONDS)
                 for courier in couriers:
                     courier.wake.set()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from recant.errors import ConfigurationError, DimensionMismatch, UsageError
@@ -17,7 +17,7 @@ from recant.search.fusion import DEPTH, Fusion
 from recant.search.hybrid import chosen_fusion, fuse
 from recant.search.keyword import Found, KeywordSearch
 from recant.search.keyword_index import KeywordIndex
-from recant.search.keyword_reader import KeywordReader, NotIndexed
+from recant.search.keyword_reader import Cache, KeywordReader, NotIndexed
 from recant.search.nearest import Neighbourhood, candidate_count, is_full
 from recant.search.predicates import Predicate
 from recant.search.prompt import Asked as ScopeAsked
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 MODES = ("semantic", "keyword", "hybrid")
 MAX_LIMIT = 1_000
+REMEMBERED_FUSIONS = 256
 MAX_CANDIDATES = 8_192
 _HOW_FOUND = ("distance", "candidates", "furthest", "steps", "number", "index", "embedding_id")
 """Columns that are no part of a hit."""
@@ -88,6 +89,7 @@ class Searcher:
         self._sizes = Sizes()
         self._reader = KeywordReader()
         self._memory = Memory()
+        self._fusions: Cache[tuple[int, int], Fusion] = Cache(REMEMBERED_FUSIONS, lambda _: 1)
         self._indexed: set[str] = set()
 
     def search(
@@ -233,7 +235,8 @@ class Searcher:
         started = time.perf_counter()
         scope = around.scope
         half = None if vector is None else _half(vector, scope.dimensions)
-        ranked, found = _answered(around, words, query or "", half, asked)
+        fusion = asked.fusion or (self._chosen_fusion(around) if asked.mode == "hybrid" else None)
+        ranked, found = _answered(around, words, query or "", half, replace(asked, fusion=fusion))
         best = refined(around, ranked, asked.refine, asked.limit, query or "", self._rerank)
         pairs = [(one.score, one.row) for one in best]
         spans = [()] * len(best) if found is None else words.spans(pairs, found)
@@ -243,6 +246,15 @@ class Searcher:
         corrected = {} if found is None else found.corrected
         seconds = time.perf_counter() - started
         return SearchResult(query, asked.mode, scope.collection, scope.position, hits, seconds, corrected)
+
+    def _chosen_fusion(self, around: Neighbourhood) -> Fusion:
+        """What was set for the collection: it follows from the log, so at one position it is always the same."""
+        scope = around.scope
+        found = self._fusions.get((scope.collection_id, scope.position))
+        if found is None:
+            found = chosen_fusion(around.connection, scope.collection_id, scope.position)
+            self._fusions.put((scope.collection_id, scope.position), found)
+        return found
 
 
 def _answered(
@@ -254,12 +266,11 @@ def _answered(
     if asked.mode == "keyword":
         found = words.search(query, limit)
         return found.rows, found
-    fusion = asked.fusion or chosen_fusion(around.connection, around.scope.collection_id, around.scope.position)
     depth = max(DEPTH, limit)
     found = words.search(query, depth, shown=False)
     around.shows = found.query.reads_text or bool(found.query.excluded)
     near = [(score, row) for score, row in _best(around, vector, depth) if not words.excludes(found.query, row)]
-    return fuse(near, words, found, vector, fusion, limit), found
+    return fuse(near, words, found, vector, asked.fusion or Fusion(), limit), found
 
 
 def require_mode(mode: str) -> None:
