@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import compress
 from operator import not_
 from typing import TypeAlias
@@ -11,6 +12,7 @@ from recant.search.tokens import KEEPING_INITIALS, Hash, terms_by_token, tokens,
 
 Span: TypeAlias = tuple[int, int]
 MAX_SPANS = 100
+REMEMBERED_WORDS = 65_536
 
 
 def highlights(text: str, wanted: frozenset[Hash], language: str, initials: frozenset[str] | None) -> tuple[Span, ...]:
@@ -30,6 +32,7 @@ def initials_of(words: Iterable[str], language: str) -> frozenset[str] | None:
     return frozenset(without_accents(word)[:1] for word in words) if language in KEEPING_INITIALS else None
 
 
+@lru_cache(maxsize=REMEMBERED_WORDS)
 def _plain(token: str) -> bool:
     return token.islower() and token.isalpha() and token.isascii()
 

@@ -3,15 +3,22 @@
 
 
 -- name: similarities
-SELECT e.id AS embedding_id, -(x.vector::halfvec({dimensions}) <#> %(vector)s) AS similarity
-FROM unnest(%(ids)s::bigint[]) AS w (id) JOIN embedding e ON e.id = w.id
-JOIN embedding x ON x.space_id = %(space_id)s AND x.text_hash = e.text_hash
+SELECT w.id AS embedding_id, -(x.vector::halfvec({dimensions}) <#> %(vector)s) AS similarity
+FROM unnest(%(ids)s::bigint[]) AS w (id) {in_space}
 
 
 -- name: vectors
-SELECT e.id AS embedding_id, x.vector::real[] AS vector
-FROM unnest(%(ids)s::bigint[]) AS w (id) JOIN embedding e ON e.id = w.id
-JOIN embedding x ON x.space_id = %(space_id)s AND x.text_hash = e.text_hash
+SELECT w.id AS embedding_id, x.vector::real[] AS vector
+FROM unnest(%(ids)s::bigint[]) AS w (id) {in_space}
+
+
+-- name: in_own_space
+-- All chunks have their vectors in the one space of their collection.
+JOIN embedding x ON x.id = w.id AND x.space_id = %(space_id)s
+
+
+-- name: in_any_space
+JOIN embedding e ON e.id = w.id JOIN embedding x ON x.space_id = %(space_id)s AND x.text_hash = e.text_hash
 
 
 -- name: same_text

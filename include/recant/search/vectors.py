@@ -24,7 +24,7 @@ def similarities(around: Neighbourhood, vector: Any, embeddings: Iterable[int]) 
     if not ids:
         return {}
     given = {"space_id": around.scope.space_id, "ids": ids, "vector": vector}
-    statement = _SQL["similarities"].format(dimensions=int(around.scope.dimensions))
+    statement = _SQL["similarities"].format(dimensions=int(around.scope.dimensions), in_space=_in_space(around))
     rows = around.connection.cursor(binary=True).execute(statement, given, prepare=True)
     return {row["embedding_id"]: row["similarity"] for row in rows}
 
@@ -35,7 +35,11 @@ def unit_vectors(around: Neighbourhood, embeddings: Iterable[int]) -> dict[int, 
 
     given = {"space_id": around.scope.space_id, "ids": sorted(set(embeddings))}
     found = {}
-    for row in around.connection.execute(_SQL["vectors"], given, prepare=True):
+    for row in around.connection.execute(_SQL["vectors"].format(in_space=_in_space(around)), given, prepare=True):
         vector = np.asarray(row["vector"], np.float32)
         found[row["embedding_id"]] = vector / max(float(np.linalg.norm(vector)), 1e-12)
     return found
+
+
+def _in_space(around: Neighbourhood) -> str:
+    return _SQL["in_any_space" if around.scope.spaces else "in_own_space"]
