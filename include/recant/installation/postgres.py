@@ -93,7 +93,7 @@ class EmbeddedPostgres:
     def is_running(self) -> bool:
         """Whether the server of this data directory runs and takes connections."""
         lines = self._pid_file_lines()
-        return len(lines) >= 8 and lines[7].strip() in ("ready", "standby") and self._postmaster() is not None
+        return len(lines) >= 8 and lines[7].strip() == "ready" and self._postmaster() is not None
 
     def password(self, role: str = SUPERUSER) -> str:
         """The role's password, generated the first time it is asked for."""
