@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from recant.ingestion import RawDocument, Rejected, fingerprint, list_sources, open_documents
 from recant.ingestion.readers.attributes import Repairs, document_attributes, iso_8601
+from recant.ingestion.source import SourceItem
 
 Open = Callable[..., list[RawDocument | Rejected]]
 
@@ -129,11 +130,18 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
             path = tmp_path / f"{count}{name}"
             path.write_text(("text,other\n" if name == "a.csv" else "") + line * count)
             (item,) = list_sources([str(path)]).items
-            tracemalloc.start()
-            assert sum(1 for _ in open_documents(item, max_bytes=10_000)) == count
-            peaks.append(tracemalloc.get_traced_memory()[1])
-            tracemalloc.stop()
+            peaks.append(min(peak_bytes(item, count) for _ in range(3)))
     assert max(peaks[2:]) < 1.5 * max(peaks[:2])
+
+
+def peak_bytes(item: SourceItem, count: int) -> int:
+    """The most that Python held while the records were read, by whichever thread: the least of several is the reading's."""
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in open_documents(item, max_bytes=10_000)) == count
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_line_in_another_encoding_is_read_by_itself(opened: Open) -> None:
