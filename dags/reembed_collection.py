@@ -78,14 +78,7 @@ with DAG(
             title="Ask a person",
             description="Whether somebody has to approve it, who is shown the measures.",
         ),
-        "approval_timeout_hours": Param(
-            24.0,
-            type="number",
-            exclusiveMinimum=0,
-            maximum=24 * 30,
-            title="Hours to wait for approval",
-            description="Not answered in time counts as rejected.",
-        ),
+        "approval_timeout_hours": parameters.approval_hours_param(),
         "soak_days": Param(
             7.0,
             type="number",

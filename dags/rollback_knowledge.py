@@ -89,14 +89,7 @@ with DAG(
             "Agent", "Who asks. Empty: the user who triggers the run.", minLength=1, maxLength=200
         ),
         "message": parameters.message_param("rollback"),
-        "approval_timeout_hours": Param(
-            24.0,
-            type="number",
-            exclusiveMinimum=0,
-            maximum=24 * 30,
-            title="Hours to wait for approval",
-            description="Not answered in time counts as rejected.",
-        ),
+        "approval_timeout_hours": parameters.approval_hours_param(),
     },
 ) as dag:
     plan = KnowledgeBasePlanRollbackOperator(

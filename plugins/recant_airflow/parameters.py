@@ -76,6 +76,18 @@ def session_param() -> Param:
     return optional_text("Session", "The agent's session, if the work belongs to one.", minLength=1, maxLength=200)
 
 
+def approval_hours_param() -> Param:
+    """How long a person is waited for."""
+    return Param(
+        24.0,
+        type="number",
+        exclusiveMinimum=0,
+        maximum=24 * 30,
+        title="Hours to wait for approval",
+        description="Not answered in time counts as rejected.",
+    )
+
+
 def message_param(what: str) -> Param:
     """Why."""
     return optional_text("Message", f"Why: kept with the {what}, shown in the log.", maxLength=2000)
